@@ -1,0 +1,5 @@
+"""`python -m streamtts` is the `streamtts` command."""
+
+from streamtts.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Text in pieces to symbols: segmenting, normalising, phones, pauses. No torch, no IO."""
