@@ -23,8 +23,8 @@ CONSONANTS = (
     "b", "ch", "d", "dh", "f", "g", "hh", "jh", "k", "l", "m", "n", "ng", "p", "r", "s", "sh", "t",
     "th", "v", "w", "y", "z", "zh",
 )  # fmt: skip
-# Ids 0 and 1 are not phones: what lies before a sentence, and a future that has not arrived.
-PHONES = ("<start>", "<unknown>", PAUSE, *VOWELS, *CONSONANTS)
+# Ids 0 and 1 are not phones: what lies outside a sentence, and a future that has not arrived.
+PHONES = ("<boundary>", "<unknown>", PAUSE, *VOWELS, *CONSONANTS)
 STRESSES = ("none", "unstressed", "primary", "secondary")
 EDGES = ("inside", "start", "end", "both")
 # The punctuation mark that directly follows a word, by the tune it asks for.
@@ -41,7 +41,7 @@ FEATURES: tuple[tuple[str, tuple[str, ...]], ...] = (
 FEATURE_SIZES = tuple(len(values) for _, values in FEATURES)
 
 _PHONE_ID = {phone: i for i, phone in enumerate(PHONES)}
-START_ID = _PHONE_ID["<start>"]
+BOUNDARY_ID = _PHONE_ID["<boundary>"]
 UNKNOWN_ID = _PHONE_ID["<unknown>"]
 PAUSE_ID = _PHONE_ID[PAUSE]
 

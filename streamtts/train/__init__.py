@@ -1,1 +1,1 @@
-"""From a teacher and a list of sentences to a voice. Nothing that serves imports this package."""
+"""From a teacher and a list of sentences to a finished voice. Nothing else imports this package."""

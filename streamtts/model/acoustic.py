@@ -1,0 +1,202 @@
+"""The acoustic model as others see it: symbols in, frames of natural units out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from streamtts.model.attention import StepwiseMonotonicAttention
+from streamtts.model.decoder import Decoder, DecoderState, Postnet
+from streamtts.model.encoder import Encoder, EncoderState, Future
+from streamtts.nn.state import where
+
+__all__ = ["AcousticConfig", "AcousticModel", "DecoderState", "EncoderState", "Future", "StepOutput"]
+
+
+@dataclass(frozen=True, slots=True)
+class AcousticConfig:
+    """Sizes and scales of an acoustic model; travels in the voice's manifest.
+
+    Attributes:
+        feature_sizes: values of each symbol feature (text/symbols.py).
+        boundary_id: the phone feature's value for what lies outside a sentence.
+        unknown_id: the phone feature's value for a future that has not arrived.
+        memory_width: D.
+        encoder_layers: convolutions, one symbol of look-ahead each.
+        encoder_kernel: symbols a convolution sees.
+        decoder_width: H.
+        hazard_hidden: units of the hazard head.
+        dwell_bins: dwell counts told apart.
+        dwell_width: features of the dwell.
+        max_dwell: steps on one symbol at most.
+        reduction_factor: R.
+        n_mels: M.
+        postnet_width: inner channels.
+        postnet_kernel: frames a convolution sees.
+        postnet_layers: convolutions.
+        postnet_lookahead: frames of look-ahead.
+        dropout: in training.
+        mel_floor: natural log of the quietest mel value; zero in the decoder's scale.
+        mel_scale: natural-log units that are one in the decoder's scale.
+        f0_mean_ln: mean of ln F0 where voiced; zero in the decoder's scale.
+        f0_std_ln: its standard deviation.
+    """
+
+    feature_sizes: tuple[int, ...]
+    boundary_id: int
+    unknown_id: int
+    memory_width: int = 192
+    encoder_layers: int = 3
+    encoder_kernel: int = 5
+    decoder_width: int = 256
+    hazard_hidden: int = 64
+    dwell_bins: int = 24
+    dwell_width: int = 32
+    max_dwell: int = 60
+    reduction_factor: int = 2
+    n_mels: int = 80
+    postnet_width: int = 128
+    postnet_kernel: int = 5
+    postnet_layers: int = 3
+    postnet_lookahead: int = 1
+    dropout: float = 0.1
+    mel_floor: float = -11.512925464970229  # ln 1e-5
+    mel_scale: float = 4.0
+    f0_mean_ln: float = 4.6
+    f0_std_ln: float = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What one step of B rows gives.
+
+    Attributes:
+        frames: (B, R, M + 2): natural-log mel, ln F0 in Hz, voicing probability; delayed by
+            `AcousticModel.lookahead_frames` frames.
+        hazard: (B,), the chance of moving on that this step saw.
+        leave: (B,) bool, the row's next step is on the next symbol.
+    """
+
+    frames: Tensor
+    hazard: Tensor
+    leave: Tensor
+
+
+class AcousticModel(nn.Module):
+    """Encoder, attention and decoder of one voice."""
+
+    def __init__(self, config: AcousticConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(
+            config.feature_sizes,
+            config.memory_width,
+            config.encoder_layers,
+            config.encoder_kernel,
+            config.dropout,
+            config.boundary_id,
+            config.unknown_id,
+        )
+        attention = StepwiseMonotonicAttention(
+            config.memory_width,
+            config.decoder_width,
+            config.hazard_hidden,
+            config.dwell_bins,
+            config.dwell_width,
+            config.max_dwell,
+        )
+        channels = config.n_mels + 2
+        postnet = Postnet(
+            channels,
+            config.postnet_width,
+            config.postnet_kernel,
+            config.postnet_layers,
+            config.postnet_lookahead,
+        )
+        self.decoder = Decoder(
+            attention,
+            config.memory_width,
+            config.decoder_width,
+            channels,
+            config.reduction_factor,
+            postnet,
+            config.dropout,
+        )
+        offset = torch.full((channels,), config.mel_floor)
+        scale = torch.full((channels,), config.mel_scale)
+        offset[-2:] = torch.tensor([config.f0_mean_ln, 0.0])
+        scale[-2:] = torch.tensor([config.f0_std_ln, 1.0])
+        self.register_buffer("offset", offset, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+
+    @property
+    def reduction_factor(self) -> int:
+        """R, frames a step."""
+        return self.config.reduction_factor
+
+    @property
+    def lookahead_symbols(self) -> int:
+        """Symbols behind the one stood on that its frames may depend on."""
+        return self.encoder.lookahead + 1
+
+    @property
+    def lookahead_frames(self) -> int:
+        """Frames by which `StepOutput.frames` is late."""
+        return self.config.postnet_lookahead
+
+    def encoder_zeros(self) -> EncoderState:
+        """The encoder's state at the start of a sentence, of one stream."""
+        return self.encoder.zeros()
+
+    def encode(
+        self, features: Tensor, state: EncoderState, future: Future
+    ) -> tuple[Tensor, EncoderState]:
+        """New symbols (N, F) of one stream to memory (n, D); see `Encoder.stream`."""
+        return self.encoder.stream(features, state, future)
+
+    def decoder_zeros(self, rows: int) -> DecoderState:
+        """The decoder's state before the first step, of `rows` rows."""
+        return self.decoder.zeros(rows)
+
+    def step(
+        self,
+        here: Tensor,
+        following: Tensor,
+        has_following: Tensor,
+        state: DecoderState,
+        rate: Tensor,
+    ) -> tuple[StepOutput, DecoderState]:
+        """One step of B rows.
+
+        Args:
+            here: (B, D) memory of the symbol each row stands on.
+            following: (B, D) memory of the next; anything where it has not arrived.
+            has_following: (B,) bool.
+            state: of B rows.
+            rate: (B,) float32, speed of speech, 1 is the teacher's.
+
+        Returns:
+            what the step gives, and the state after it. A row whose next symbol has not arrived
+            and which has left its own must not be stepped.
+        """
+        made, after = self.decoder.step(here, following, has_following, state, rate)
+        return StepOutput(self.natural(made.frames), made.hazard, made.leave), after
+
+    def flush(self, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """The frames that the postnet holds back: (B, lookahead_frames, M + 2)."""
+        rows = state.recurrent.attention.dwell.shape[0]
+        ahead = self.offset.new_zeros(rows, self.config.n_mels + 2, self.lookahead_frames)
+        frames, postnet = self.decoder.postnet(ahead, state.postnet)
+        return self.natural(frames), DecoderState(state.recurrent, postnet)
+
+    def restart(self, state: DecoderState, rows: Tensor) -> DecoderState:
+        """Rows (B,) bool begin a new sentence: recurrence forgotten, the postnet's past kept."""
+        fresh = self.decoder.recurrent_zeros(rows.shape[0])
+        return DecoderState(where(rows, fresh, state.recurrent), state.postnet)
+
+    def natural(self, frames: Tensor) -> Tensor:
+        """Decoder outputs (B, C, T) to frames of natural units (B, T, C)."""
+        out = frames.mT * self.scale + self.offset
+        return torch.cat([out[..., :-1], torch.sigmoid(out[..., -1:])], dim=-1)
