@@ -1,0 +1,1 @@
+"""Streams that share one model: no sockets, no text, no protocol."""
