@@ -1,0 +1,308 @@
+"""Trains the acoustic model along known alignments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamtts.model.acoustic import AcousticConfig, AcousticModel
+from streamtts.text.symbols import BOUNDARY_ID, FEATURE_SIZES, MARKS, PAUSE_ID, UNKNOWN_ID
+from streamtts.train import checkpoint
+from streamtts.train.corpus import Item
+from streamtts.train.precision import autocast
+
+_MARK = 3  # the column of the mark among the symbol features
+_EDGE = 2
+_COMMA, _FLUSH = MARKS.index("comma"), MARKS.index("flush")
+
+
+@dataclass(frozen=True, slots=True)
+class AcousticTraining:
+    """How to train.
+
+    Attributes:
+        steps: updates.
+        batch: sentences an update.
+        learning_rate: at the peak.
+        warmup: updates until the peak; a cosine leads down to a hundredth of it at the end.
+        decay: of the average of the weights.
+        cut_chance: how often a sentence is cut once, as if its text had stalled there.
+        flush_chance: how often a comma's pause, or a sentence's last, is read as a flush's.
+        checkpoint_s: seconds between checkpoints.
+        seed: of the order of sentences, cuts and dropout.
+    """
+
+    steps: int = 10_000
+    batch: int = 16
+    learning_rate: float = 1.5e-3
+    warmup: int = 200
+    decay: float = 0.999
+    cut_chance: float = 0.5
+    flush_chance: float = 0.15
+    checkpoint_s: float = 45.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Sentences of about one length.
+
+    Attributes:
+        features: (B, N, F) int64; lengths: (B,) symbols; cuts: (B,), see Encoder.forward.
+        position: (B, T) int64, the symbol of each step; dwell: (B, T) float32.
+        leave: (B, T) float32, 1 on the last step of a symbol.
+        steps: (B,) int64, T of each row.
+        frames: (B, T * R, C) float32, in natural units.
+    """
+
+    features: Tensor
+    lengths: Tensor
+    cuts: Tensor
+    position: Tensor
+    dwell: Tensor
+    leave: Tensor
+    steps: Tensor
+    frames: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(*(getattr(self, name).to(device) for name in self.__slots__))
+
+
+def order(items: Sequence[Item], batch: int, epoch: int, seed: int) -> list[list[int]]:
+    """Batches of indices of one epoch: neighbours in length, shuffled."""
+    rng = np.random.default_rng((seed, epoch))
+    lengths = np.array([i.durations.sum() for i in items]) * rng.uniform(0.9, 1.1, len(items))
+    ranked = np.argsort(lengths)
+    batches = [ranked[i : i + batch].tolist() for i in range(0, len(items), batch)]
+    rng.shuffle(batches)
+    return batches
+
+
+def disturb(
+    features: NDArray[np.int64], config: AcousticTraining, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], int]:
+    """What a live stream meets: text that stalls, a flush, a sentence without a full stop.
+
+    Args:
+        features: (N, F) of a whole sentence.
+        config: how often.
+        rng: where chance comes from.
+
+    Returns:
+        the features, perhaps changed, and the last symbol known when the text stalled; -1: never.
+    """
+    ends = np.flatnonzero(features[:-1, _EDGE] >= 2)[1:]
+    commas = np.flatnonzero((features[:, 0] == PAUSE_ID) & (features[:, _MARK] == _COMMA))
+    if len(commas) and rng.random() < config.flush_chance:
+        cut = int(rng.choice(commas))
+    elif len(ends) and rng.random() < config.cut_chance:
+        return features, int(rng.choice(ends))
+    elif rng.random() < config.flush_chance / 2:
+        cut = len(features) - 1
+    else:
+        return features, -1
+    features = features.copy()
+    features[cut, _MARK] = _FLUSH
+    first = cut - 1  # the word before it carries no mark: nobody knew yet
+    while first > 0 and features[first, _EDGE] not in (1, 3):
+        first -= 1
+    features[first:cut, _MARK] = 0
+    return features, cut if cut < len(features) - 1 else -1
+
+
+def collate(
+    items: Sequence[Item],
+    frames: Sequence[NDArray[np.float16]],
+    config: AcousticTraining,
+    rng: np.random.Generator | None,
+) -> Batch:
+    """One batch; without `rng` nothing is disturbed."""
+    B = len(items)
+    N = max(len(i.durations) for i in items)
+    T = max(int(i.durations.sum()) for i in items)
+    R = len(frames[0]) // int(items[0].durations.sum())
+    features = np.zeros((B, N, items[0].features.shape[1]), dtype=np.int64)
+    position = np.zeros((B, T), dtype=np.int64)
+    dwell = np.zeros((B, T), dtype=np.float32)
+    leave = np.zeros((B, T), dtype=np.float32)
+    sound = np.zeros((B, T * R, frames[0].shape[1]), dtype=np.float32)
+    cuts = np.full(B, -1)
+    for b, item in enumerate(items):
+        n, t = len(item.durations), int(item.durations.sum())
+        features[b, :n] = item.features
+        if rng is not None:
+            features[b, :n], cuts[b] = disturb(item.features, config, rng)
+        ends = np.cumsum(item.durations)
+        position[b, :t] = np.repeat(np.arange(n), item.durations)
+        position[b, t:] = n - 1
+        dwell[b, :t] = np.arange(t) - np.repeat(ends - item.durations, item.durations)
+        leave[b, ends - 1] = 1
+        sound[b, : t * R] = frames[b]
+    arrays = (
+        features, [len(i.durations) for i in items], cuts, position, dwell, leave,
+        [int(i.durations.sum()) for i in items], sound,
+    )  # fmt: skip
+    return Batch(*(torch.as_tensor(np.asarray(a)) for a in arrays))
+
+
+def loss_of(model: AcousticModel, batch: Batch) -> dict[str, Tensor]:
+    """The losses of a batch, by name; "total" is what training descends."""
+    config = model.config
+    memory = model.encoder(batch.features, batch.lengths, batch.cuts)
+    D = memory.shape[-1]
+    last = batch.lengths[:, None] - 1
+    following = torch.minimum(batch.position + 1, last)
+    has_following = (batch.position < last) & (batch.position != batch.cuts[:, None])
+
+    def gather(at: Tensor) -> Tensor:
+        return torch.gather(memory, 1, at[..., None].expand(-1, -1, D))
+
+    before, after, logits = model.decoder(
+        gather(batch.position), gather(following), has_following, batch.dwell
+    )
+    steps = torch.arange(batch.position.shape[1], device=memory.device)
+    step_mask = (steps < batch.steps[:, None]).float()
+    mask = step_mask.repeat_interleave(config.reduction_factor, 1)[:, None]
+    target = ((batch.frames - model.offset) / model.scale).mT
+    voiced = batch.frames[..., -1][:, None] * mask
+    mels = slice(0, config.n_mels)
+
+    def mean(x: Tensor, weight: Tensor) -> Tensor:
+        return (x * weight).sum() / (weight.sum() * x.shape[1]).clamp(min=1)
+
+    before, after = before.float(), after.float()
+    parts = {
+        "mel": mean((after - target)[:, mels].abs(), mask) * config.mel_scale,
+        "mel_before": mean((before - target)[:, mels].abs(), mask) * config.mel_scale,
+        "f0": mean((after - target)[:, -2:-1].abs(), voiced),
+        "voicing": mean(
+            F.binary_cross_entropy_with_logits(after[:, -1:], voiced, reduction="none"), mask
+        ),
+        "hazard": mean(
+            F.binary_cross_entropy_with_logits(logits.float(), batch.leave, reduction="none")[
+                :, None
+            ],
+            step_mask[:, None],
+        ),
+    }
+    parts["total"] = (
+        parts["mel"] + 0.5 * parts["mel_before"] + 0.2 * parts["f0"] + 0.2 * parts["voicing"]
+        + 0.6 * parts["hazard"]
+    )  # fmt: skip
+    return parts
+
+
+def speaker_config(items: Sequence[Item], frames: Sequence[NDArray[np.float16]]) -> AcousticConfig:
+    """The default sizes, with the pitch scale of this corpus."""
+    voiced = np.concatenate([f[f[:, -1] > 0.5, -2].astype(np.float64) for f in frames])
+    return AcousticConfig(
+        feature_sizes=FEATURE_SIZES,
+        boundary_id=BOUNDARY_ID,
+        unknown_id=UNKNOWN_ID,
+        f0_mean_ln=round(float(voiced.mean()), 5),
+        f0_std_ln=round(float(voiced.std()), 5),
+    )
+
+
+def learning_rate(step: int, config: AcousticTraining) -> float:
+    """Linear warm-up, then half a cosine down to a hundredth of the peak."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    part = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, part))))
+
+
+def _batches(items: Sequence[Item], config: AcousticTraining, start: int) -> Iterator[list[int]]:
+    """Batches from update `start` on, the same whether the run was interrupted or not."""
+    per_epoch = -(-len(items) // config.batch)
+    for step in range(start, config.steps):
+        epoch, place = divmod(step, per_epoch)
+        if place == 0 or step == start:
+            batches = order(items, config.batch, epoch, config.seed)
+        yield batches[place]
+
+
+def train_acoustic(
+    items: Sequence[Item],
+    out_dir: Path,
+    training: AcousticTraining,
+    progress: Callable[[int, float], None],
+    model_config: AcousticConfig | None = None,
+) -> AcousticModel:
+    """Trains, or goes on with a run that was interrupted.
+
+    Args:
+        items: the corpus.
+        out_dir: `acoustic.pt` (the checkpoint) and `acoustic.csv` (losses) go there.
+        training: how.
+        progress: called with (updates done, loss) now and then.
+        model_config: sizes; default is `speaker_config` of the corpus.
+
+    Returns:
+        the model with the averaged weights, in eval mode, on the CPU.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    frames = [np.load(i.frames) for i in items]
+    model = AcousticModel(model_config or speaker_config(items, frames)).to(device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), training.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
+    average = checkpoint.Average(model, training.decay)
+    path, start = out_dir / "acoustic.pt", 0
+    if (saved := checkpoint.load(path)) is not None:
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average.weights = {n: w.to(device) for n, w in saved["average"].items()}
+        torch.set_rng_state(saved["rng"])
+        start = saved["step"]
+    model.train()
+    cast = autocast(device)
+    every, log = checkpoint.Every(training.checkpoint_s), (out_dir / "acoustic.csv").open("a")
+    recent: list[list[float]] = []
+    for step, batch_ids in enumerate(_batches(items, training, start), start):
+        rng = np.random.default_rng((training.seed, 1, step))
+        batch = collate(
+            [items[i] for i in batch_ids], [frames[i] for i in batch_ids], training, rng
+        ).to(device)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, training)
+        with cast():
+            parts = loss_of(model, batch)
+        optimizer.zero_grad(set_to_none=True)
+        parts["total"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average.update(model, step)
+        recent.append([float(v) for v in parts.values()])
+        done = step + 1
+        if done % 25 == 0 or done == training.steps:
+            means = np.mean(recent, axis=0)
+            recent.clear()
+            log.write(",".join([str(done), *(f"{m:.4f}" for m in means)]) + "\n")
+            log.flush()
+            progress(done, float(means[0]))
+        if every.due() or done == training.steps:
+            checkpoint.save(
+                path,
+                {
+                    "step": done, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
+                    "average": average.weights, "rng": torch.get_rng_state(),
+                },
+            )  # fmt: skip
+    log.close()
+    model.load_state_dict(average.weights, strict=True)
+    return model.cpu().eval()
+
+
+def scaled(training: AcousticTraining, steps: int) -> AcousticTraining:
+    """The same for another number of updates."""
+    return replace(training, steps=steps)

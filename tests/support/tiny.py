@@ -1,0 +1,37 @@
+"""Small random models for tests."""
+
+import torch
+
+from streamtts.model.acoustic import AcousticConfig, AcousticModel
+from streamtts.text.symbols import BOUNDARY_ID, FEATURE_SIZES, UNKNOWN_ID
+
+
+def tiny_acoustic(seed: int = 0) -> AcousticModel:
+    """An acoustic model of small sizes with random weights, in eval mode."""
+    torch.manual_seed(seed)
+    config = AcousticConfig(
+        feature_sizes=FEATURE_SIZES,
+        boundary_id=BOUNDARY_ID,
+        unknown_id=UNKNOWN_ID,
+        memory_width=24,
+        decoder_width=32,
+        hazard_hidden=16,
+        dwell_bins=8,
+        dwell_width=8,
+        max_dwell=12,
+        postnet_width=16,
+    )
+    model = AcousticModel(config).eval()
+    for p in model.parameters():
+        p.requires_grad_(False)
+    return model
+
+
+def random_features(n: int, seed: int = 0) -> torch.Tensor:
+    """(n, F) symbol features, phones only."""
+    generator = torch.Generator().manual_seed(seed)
+    columns = [
+        torch.randint(2 if i == 0 else 0, size, (n,), generator=generator)
+        for i, size in enumerate(FEATURE_SIZES)
+    ]
+    return torch.stack(columns, dim=-1)
