@@ -265,11 +265,13 @@ def _fold(word: str) -> str:
 
 
 def _with_primary(phones: Phones) -> Phones:
-    """The same phones, the first vowel stressed when none is."""
+    """The same phones, the first full vowel stressed when none is; a schwa alone is made full."""
     if any(stress == _PRIMARY for _, stress in phones):
         return phones
-    first = next(i for i, (phone, _) in enumerate(phones) if phone in _VOWELS)
-    return (*phones[:first], (phones[first][0], _PRIMARY), *phones[first + 1 :])
+    vowels = [i for i, (phone, _) in enumerate(phones) if phone in _VOWELS]
+    at = next((i for i in vowels if phones[i][0] != "ax"), vowels[0])
+    phone = "ah" if phones[at][0] == "ax" else phones[at][0]
+    return (*phones[:at], (phone, _PRIMARY), *phones[at + 1 :])
 
 
 _PAIRS: tuple[tuple[str, int], ...] = (
