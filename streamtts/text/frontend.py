@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from streamtts.text import pauses
-from streamtts.text.function_words import FUNCTION_WORDS
+from streamtts.text.pronunciations import FUNCTION_WORDS
 from streamtts.text.normalize import Normalizer, Spoken
 from streamtts.text.phonemes import Phones, Pronouncer
 from streamtts.text.segmenter import Segmenter
 from streamtts.text.symbols import EDGES, Symbol
 
 _INSIDE, _START, _END, _BOTH = (EDGES.index(name) for name in ("inside", "start", "end", "both"))
-_CONTEXT_WORDS = 2  # how many words back a homograph may look
+_CONTEXT_WORDS = 3  # how many words back a homograph may look
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A rule may look at the words before and at ONE word after. Only these words wait for the next
 one, and only when what came before does not settle it (`needs_next`). Phones are written as in
-`function_words`.
+`pronunciations`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ _DETERMINERS = frozenset(
     more most much many of in for with from by on at""".split()
 )
 _VERB_LEADS = frozenset(
-    """to will would can could shall should may might must not cannot can't don't doesn't didn't
+    """to will would can could shall should may might must cannot can't don't doesn't didn't
     won't wouldn't couldn't shouldn't i you we they who let's please i'll you'll he'll she'll it'll
-    we'll they'll i'd you'd he'd she'd we'd they'd do does did help also never always""".split()
+    we'll they'll i'd you'd he'd she'd we'd they'd do does did help""".split()
+)
+# Looked through: "was also present" is "was present".
+_ADVERBS = frozenset(
+    "not also never always already just ever only often really then now again still".split()
 )
 _OBJECTS = frozenset(
     """the a an this that these those my your his her its our their it them him us me you
@@ -53,7 +57,12 @@ def _verb_unless_determined(previous: str, following: str) -> int | None:
 
 
 def _read(previous: str, following: str) -> int | None:
-    return 1 if previous in _PERFECT else 0
+    """Past behind "have", "was" and one person; present behind "to", "I", plurals, adverbs."""
+    if previous in _PERFECT:
+        return 1
+    if previous in _VERB_LEADS | _DETERMINERS | {"", "and", "or", "but", "please", "people", "how"}:
+        return 0
+    return 0 if previous.endswith(("s", "ly")) else 1
 
 
 def _tears(previous: str, following: str) -> int | None:
@@ -234,7 +243,7 @@ def needs_next(word: str, previous: Sequence[str]) -> bool:
         previous: words before it in the sentence, the nearest last.
     """
     entry = _FORMS.get(word)
-    return entry is not None and entry[2](previous[-1] if previous else "", UNDECIDED) is None
+    return entry is not None and entry[2](_leading(previous), UNDECIDED) is None
 
 
 def choose(word: str, previous: Sequence[str], next_word: str | None) -> str | None:
@@ -252,4 +261,9 @@ def choose(word: str, previous: Sequence[str], next_word: str | None) -> str | N
     if entry is None:
         return None
     first, second, rule = entry
-    return second if rule(previous[-1] if previous else "", next_word or "") else first
+    return second if rule(_leading(previous), (next_word or "").lower()) else first
+
+
+def _leading(previous: Sequence[str]) -> str:
+    """The nearest word before that is no adverb; "" when there is none."""
+    return next((word.lower() for word in reversed(previous) if word not in _ADVERBS), "")

@@ -15,7 +15,7 @@ from gruut.g2p import GraphemesToPhonemes
 
 from streamtts.errors import ConfigError
 from streamtts.text import derivation, homographs
-from streamtts.text.function_words import LETTERS, PRONUNCIATIONS, STRONG
+from streamtts.text.pronunciations import LETTERS, PRONUNCIATIONS, STRONG
 from streamtts.text.symbols import CONSONANTS, PHONES, VOWELS
 
 Phones = tuple[tuple[str, int], ...]  # (phone, index into symbols.STRESSES)
