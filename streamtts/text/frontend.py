@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from streamtts.text import pauses
-from streamtts.text.pronunciations import FUNCTION_WORDS
 from streamtts.text.normalize import Normalizer, Spoken
 from streamtts.text.phonemes import Phones, Pronouncer
+from streamtts.text.pronunciations import FUNCTION_WORDS
 from streamtts.text.segmenter import Segmenter
 from streamtts.text.symbols import EDGES, Symbol
 

@@ -7,9 +7,11 @@ import sqlite3
 import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 
 from gruut.g2p import GraphemesToPhonemes
 
@@ -114,6 +116,7 @@ class Lexicon:
         self._entries = entries
         self._guess = lru_cache(maxsize=20_000)(self._guess_uncached)
         self._letter_to_sound = letter_to_sound
+        self._lock = Lock()  # the tagger keeps the word it is asked about
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -130,12 +133,14 @@ class Lexicon:
             letters: 1 to MAX_LETTERS letters a to z.
 
         Returns:
-            Phones with at most one primary stress added; letter by letter when no vowel is found.
+            Phones with a primary stress; the letters' names when no vowel is found.
         """
         return self._guess(letters)
 
     def _guess_uncached(self, letters: str) -> Phones:
-        guessed = [_IPA_PAIRS[p] for p in self._letter_to_sound(letters) if p in _IPA_PAIRS]
+        with self._lock:
+            sounds = self._letter_to_sound(letters)
+        guessed = [_IPA_PAIRS[sound] for sound in sounds if sound in _IPA_PAIRS]
         if any(phone in _VOWELS for phone, _ in guessed):
             return _with_primary(tuple(guessed))
         return tuple(pair for c in letters if "a" <= c <= "z" for pair in _LETTERS[c.upper()])
@@ -168,11 +173,11 @@ def load_lexicon() -> Lexicon:
     codes = {ipa: _PAIR_CODE[pair] for ipa, pair in _IPA_PAIRS.items()}
     query = "SELECT word, phonemes FROM word_phonemes ORDER BY pron_order DESC, id DESC"
     try:
-        with sqlite3.connect(f"{(folder / 'lexicon.db').as_uri()}?mode=ro", uri=True) as database:
+        address = f"{(folder / 'lexicon.db').as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as database:
             rows = database.execute(query)
             # The first pronunciation is read last, and stays.
             entries = {word: bytes([codes[p] for p in ipa.split()]) for word, ipa in rows}
-        database.close()
         letter_to_sound = GraphemesToPhonemes(folder / "g2p" / "model.crf")
     except (sqlite3.Error, OSError, KeyError) as error:
         raise ConfigError(f"the lexicon in {folder} cannot be read: {error}") from error
