@@ -7,6 +7,20 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from streamtts.protocol.parts import (
+    AudioInfo,
+    AudioRequest,
+    Capabilities,
+    Item,
+    Limits,
+    MelInfo,
+    Metrics,
+    Spoken,
+    Step,
+    Symbol,
+    VoiceInfo,
+)
+
 SUBPROTOCOL = "streamtts.v1"
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -17,14 +31,6 @@ Transport = Literal["binary", "base64"]
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
     """A message with its `type` as the tag."""
-
-
-class AudioRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The `audio` of `hello` and `open`."""
-
-    encoding: str | None = None
-    sample_rate: int | None = None
-    frame_ms: int | None = None
 
 
 class Hello(_Message, frozen=True, kw_only=True):
@@ -99,54 +105,6 @@ ClientMessage: TypeAlias = Hello | Open | Text | Flush | End | Cancel | Playback
 CLIENT_TYPES = ("hello", "open", "text", "flush", "end", "cancel", "playback", "ping")
 
 
-class VoiceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A voice that the server has."""
-
-    id: str
-    name: str = ""
-    language: str = ""
-    description: str = ""
-    sample_rate: int = 0
-
-
-class AudioInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Sound as it will come."""
-
-    encoding: str
-    sample_rate: int
-    channels: int = 1
-    frame_ms: int | None = None
-
-
-class MelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Mel frames as they will come; `hop_length` in samples at `sample_rate`."""
-
-    n_mels: int
-    hop_length: int
-    sample_rate: int
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one connection may ask for."""
-
-    contexts: int
-    chars_per_context: int
-    message_bytes: int
-    idle_s: float
-
-
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What this server can; names as in `hello` and `open`."""
-
-    encodings: tuple[str, ...] = ()
-    sample_rates: tuple[int, ...] = ()
-    streams: tuple[str, ...] = ()
-    timestamps: tuple[str, ...] = ()
-    transports: tuple[str, ...] = ()
-    text_formats: tuple[str, ...] = ()
-    on_conflict: tuple[str, ...] = ()
-
-
 class Ready(_Message, frozen=True, kw_only=True):
     """The first message on every connection."""
 
@@ -186,40 +144,12 @@ class Audio(_Message, frozen=True, kw_only=True):
     data: bytes
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """From `sample` on the attention stood on `position`."""
-
-    sample: int
-    position: int
-    hazard: float
-
-
-class Symbol(msgspec.Struct, frozen=True, kw_only=True):
-    """A symbol that was entered, with its span in the client's text."""
-
-    position: int
-    phone: str
-    char_start: int
-    char_end: int
-
-
 class Alignment(_Message, frozen=True, kw_only=True):
     """Where the attention stands."""
 
     context_id: str
     steps: tuple[Step, ...]
     symbols: tuple[Symbol, ...]
-
-
-class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A word or phone: samples of the audio, code points of the client's text."""
-
-    index: int
-    text: str
-    start: int
-    end: int | UnsetType = UNSET
-    char_start: int
-    char_end: int
 
 
 class Words(_Message, frozen=True, kw_only=True):
@@ -244,17 +174,6 @@ class Flushed(_Message, frozen=True, kw_only=True):
     sample: int
 
 
-class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """How a context went."""
-
-    ttfa_ms: float
-    rtf: float
-    queue_ms: float
-    steps: int
-    underruns: int
-    starved_ms: float
-
-
 class Done(_Message, frozen=True, kw_only=True):
     """A context came to its end; `reason` is end or idle."""
 
@@ -263,14 +182,6 @@ class Done(_Message, frozen=True, kw_only=True):
     samples: int
     chars: int
     metrics: Metrics
-
-
-class Spoken(msgspec.Struct, frozen=True, kw_only=True):
-    """What was heard: code points, whole words, and the text itself."""
-
-    chars: int
-    words: int
-    text: str
 
 
 class Cancelled(_Message, frozen=True, kw_only=True):
