@@ -24,7 +24,7 @@ RAW_ENCODINGS = tuple(BYTES_PER_SAMPLE)
 CONTAINER_ENCODINGS = ("wav", "flac", "ogg_opus", "mp3")
 ENCODINGS = (*RAW_ENCODINGS, *CONTAINER_ENCODINGS)
 OPUS_SAMPLE_RATES = (8000, 16000, 24000, 48000)
-FRAME_MS_RANGE = (5, 1000)
+FRAME_MS_RANGE = (10, 1000)
 
 
 class AudioFormat(msgspec.Struct, frozen=True):

@@ -119,7 +119,7 @@ def test_resolve_fills_in_the_rate_of_the_voice():
     (AudioFormat("ogg_opus", 22050), "8000, 16000, 24000, 48000 for ogg_opus"),
     (AudioFormat("ogg_opus", 44100), "sample_rate 44100"),
     (AudioFormat(frame_ms=0), "frame_ms 0"),
-    (AudioFormat(frame_ms=5000), "within 5 to 1000"),
+    (AudioFormat(frame_ms=5000), "within 10 to 1000"),
 ])  # fmt: skip
 def test_resolve_names_what_is_wrong(audio, says):
     with pytest.raises(BadField, match=says):

@@ -1,0 +1,124 @@
+"""What a listener has heard: the playout clock, and the words that go with it.
+
+A client that has no sound card to ask (or whose sound card only tells how much it was given) counts
+the time: sound is played as soon as it is there, in real time, and waits where none is there.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class PlayoutClock:
+    """Counts the samples of one context that were played.
+
+    Attributes:
+        sample_rate: Hz.
+        underruns: how often the sound ran out before more of it came.
+    """
+
+    def __init__(self, sample_rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.sample_rate = sample_rate
+        self.underruns = 0
+        self._clock = clock
+        self._arrived = 0
+        self._played = 0.0
+        self._at: float | None = None
+        self._dry = False
+
+    def arrived(self, end_sample: int) -> None:
+        """Notes that all sound before `end_sample` is there to be played.
+
+        Args:
+            end_sample: `first_sample` of a chunk and its length; the first one starts the clock.
+        """
+        if end_sample <= self._arrived:
+            return
+        self._advance()
+        if self._at is None:
+            self._at = self._clock()
+        elif self._dry:
+            self.underruns += 1
+        self._arrived = end_sample
+        self._dry = False
+
+    @property
+    def played_samples(self) -> int:
+        """Samples that a listener has heard by now."""
+        self._advance()
+        return int(self._played)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds of sound that are there and not yet heard."""
+        self._advance()
+        return (self._arrived - self._played) / self.sample_rate
+
+    def _advance(self) -> None:
+        if self._at is None:
+            return
+        now = self._clock()
+        self._played += (now - self._at) * self.sample_rate
+        self._at = now
+        if self._played >= self._arrived:
+            self._dry = self._dry or self._played > self._arrived
+            self._played = float(self._arrived)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """One word of a context.
+
+    Attributes:
+        index: number of the word in its context.
+        start: first sample.
+        char_start: first code point in the text that was sent.
+        char_end: the code point after its last.
+    """
+
+    index: int
+    start: int
+    char_start: int
+    char_end: int
+
+
+class Transcript:
+    """The text of one context in step with its sound.
+
+    Attributes:
+        text: everything that was sent.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._words: dict[int, TimedWord] = {}
+
+    def sent(self, delta: str) -> None:
+        """Notes a delta that was sent."""
+        self.text += delta
+
+    def add(self, word: TimedWord) -> None:
+        """Notes when a word is spoken; the same index again replaces what was known."""
+        self._words[word.index] = word
+
+    def heard(self, played_samples: int) -> str:
+        """The text up to the end of the last word that has begun by `played_samples`.
+
+        Punctuation that follows the word at once comes with it.
+        """
+        ends = [word.char_end for word in self._words.values() if word.start < played_samples]
+        end = max(ends, default=0)
+        while 0 < end < len(self.text) and not (
+            self.text[end].isspace() or self.text[end].isalnum()
+        ):
+            end += 1
+        return self.text[:end]
+
+    def unheard(self, played_samples: int) -> str:
+        """The rest of `heard`."""
+        return self.text[len(self.heard(played_samples)) :]
