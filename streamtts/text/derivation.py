@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Phones = tuple[tuple[str, int], ...]
+from streamtts.text.user_lexicon import Phones
+
 _Lookup = Callable[[str], Phones | None]
 
 _SIBILANTS = frozenset(("s", "z", "sh", "zh", "ch", "jh"))
@@ -19,7 +20,6 @@ _CLITICS: dict[str, Phones] = {
 # Endings that keep the sound of the word they follow.
 _ENDINGS: dict[str, Phones] = {
     "ing": (("ih", 1), ("ng", 0)),
-    "ly": (("l", 0), ("iy", 1)),
     "ness": (("n", 0), ("ax", 1), ("s", 0)),
     "less": (("l", 0), ("ax", 1), ("s", 0)),
     "ful": (("f", 0), ("ax", 1), ("l", 0)),
@@ -43,6 +43,10 @@ _STARTS: dict[str, Phones] = {
     "under": (("ah", 3), ("n", 0), ("d", 0), ("er", 1)),
     "super": (("s", 0), ("uw", 3), ("p", 0), ("er", 1)),
 }
+# Listed as words, but at the end of a longer word nearly always an ending.
+_NO_SECOND_PARTS = frozenset(
+    "ably ally able city logy logies ration rations ries ties dies ting ding".split()
+)
 _MIN_STEM = 3
 _MIN_PART = 4  # letters of each half of a compound
 
@@ -128,14 +132,38 @@ def _inflected(word: str, known: _Lookup) -> Phones | None:
         if stem is not None:
             return with_s(stem)
     stem = _first(_stems(word, "ed"), known)
-    return None if stem is None else with_d(stem)
+    return None if stem is None else with_d(_as_verb(word, "ed", stem))
+
+
+def _as_verb(word: str, ending: str, stem: Phones) -> Phones:
+    """The verb's sound of a stem in -ate, which is listed as a noun first ("expatriate")."""
+    if word.endswith("at" + ending) and stem[-2:] == (("ih", 1), ("t", 0)):
+        return (*stem[:-2], ("ey", 3), ("t", 0))
+    return stem
+
+
+def _adverb(word: str, known: _Lookup) -> Phones | None:
+    """-ly: of -ble, of -ic, of any other stem."""
+    if word.endswith("bly"):
+        stem = known(word[:-1] + "e")
+        return None if stem is None else (*stem[:-2], ("l", 0), ("iy", 1))
+    if not word.endswith("ly"):
+        return None
+    stem = known(word[:-4]) if word.endswith("ically") else None
+    stem = stem or _first(_stems(word, "ly"), known)
+    if stem is None:
+        return None
+    return (*(stem[:-1] if stem[-1] == ("l", 0) else stem), ("l", 0), ("iy", 1))
 
 
 def _ended(word: str, known: _Lookup) -> Phones | None:
+    adverb = _adverb(word, known)
+    if adverb is not None:
+        return adverb
     for ending, phones in _ENDINGS.items():
         stem = _first(_stems(word, ending), known)
         if stem is not None:
-            return stem + phones
+            return _as_verb(word, ending, stem) + phones
     for start, phones in _STARTS.items():
         if word.startswith(start) and len(word) >= len(start) + _MIN_PART:
             stem = known(word[len(start) :])
@@ -149,7 +177,7 @@ def _compound(word: str, known: _Lookup) -> Phones | None:
     best: tuple[str, str] | None = None
     for i in range(_MIN_PART, len(word) - _MIN_PART + 1):
         parts = (word[:i], word[i:])
-        if known(parts[0]) and known(parts[1]):
+        if parts[1] not in _NO_SECOND_PARTS and known(parts[0]) and known(parts[1]):
             # Prefer the more even split: both halves are then likelier to be words.
             if best is None or min(map(len, parts)) > min(map(len, best)):
                 best = parts

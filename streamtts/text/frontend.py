@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from streamtts.text import pauses
 from streamtts.text.normalize import Normalizer, Spoken
-from streamtts.text.phonemes import Phones, Pronouncer
+from streamtts.text.phonemes import Pronouncer
 from streamtts.text.pronunciations import FUNCTION_WORDS
 from streamtts.text.segmenter import Segmenter
 from streamtts.text.symbols import EDGES, Symbol
+from streamtts.text.user_lexicon import Phones
 
 _INSIDE, _START, _END, _BOTH = (EDGES.index(name) for name in ("inside", "start", "end", "both"))
 _CONTEXT_WORDS = 3  # how many words back a homograph may look

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -18,13 +17,10 @@ from gruut.g2p import GraphemesToPhonemes
 from streamtts.errors import ConfigError
 from streamtts.text import derivation, homographs
 from streamtts.text.pronunciations import LETTERS, PRONUNCIATIONS, STRONG
-from streamtts.text.symbols import CONSONANTS, PHONES, VOWELS
-
-Phones = tuple[tuple[str, int], ...]  # (phone, index into symbols.STRESSES)
+from streamtts.text.symbols import CONSONANTS, VOWELS
+from streamtts.text.user_lexicon import PRIMARY, SECONDARY, UNSTRESSED, Phones, parse_phones
 
 MAX_LETTERS = 32  # what letter-to-sound is asked at once: its cost and its memory stay bounded
-_UNSTRESSED, _PRIMARY, _SECONDARY = 1, 2, 3
-_STRESS_DIGITS = {"0": _UNSTRESSED, "1": _PRIMARY, "2": _SECONDARY}
 _IPA = {
     "ə": "ax", "ɪ": "ih", "i": "iy", "ɚ": "er", "ɝ": "er", "ɛ": "eh", "ɑ": "aa", "æ": "ae",
     "ʌ": "ah", "ɔ": "ao", "u": "uw", "ʊ": "uh", "eɪ": "ey", "oʊ": "ow", "aɪ": "ay", "aʊ": "aw",
@@ -33,75 +29,10 @@ _IPA = {
     **{same: same for same in "bdfklmnpstvwz"},
 }  # fmt: skip
 _VOWELS = frozenset(VOWELS)
-_CONSONANTS = frozenset(CONSONANTS)
 _FOLDS = str.maketrans(
     {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l", "þ": "th", "ð": "th", "ı": "i"}
 )
 _LONG_RUN = re.compile(r"(.)\1{2,}")
-
-
-def parse_phones(text: str) -> Phones:
-    """Reads phones as a user lexicon writes them.
-
-    Args:
-        text: names of `symbols.PHONES` between blanks, vowels with a stress digit (0, 1, 2):
-            "hh ax0 l ow1". A vowel without a digit is unstressed.
-
-    Returns:
-        (phone, stress) pairs.
-
-    Raises:
-        ValueError: no phones, or a name that is not a phone; the message names it.
-    """
-    pairs = []
-    for item in text.split():
-        name, digit = (item[:-1], item[-1]) if item[-1] in _STRESS_DIGITS else (item, "")
-        if name in _VOWELS:
-            pairs.append((name, _STRESS_DIGITS[digit or "0"]))
-        elif item in _CONSONANTS:
-            pairs.append((item, 0))
-        else:
-            raise ValueError(f"{item!r} is not a phone")
-    if not pairs:
-        raise ValueError("there are no phones")
-    return tuple(pairs)
-
-
-def load_user_lexicon(path: Path) -> dict[str, Phones]:
-    """Reads a user lexicon: a TOML file with a table `[words]`, word = "hh ax0 l ow1".
-
-    Args:
-        path: the file.
-
-    Returns:
-        Lower-case words with their phones.
-
-    Raises:
-        ConfigError: the file cannot be read, is not TOML, or holds a word whose value is not a
-            line of phones; the message names file, word and phone.
-    """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"lexicon {path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"lexicon {path}: is not TOML: {error}") from error
-    words = data.get("words")
-    if not isinstance(words, dict) or len(data) != 1:
-        raise ConfigError(f"lexicon {path}: must hold one table, [words]")
-    return {word.lower(): _user_entry(path, word, phones) for word, phones in words.items()}
-
-
-def _user_entry(path: Path, word: str, phones: object) -> Phones:
-    if not isinstance(phones, str):
-        raise ConfigError(
-            f'lexicon {path}: word {word!r}: phones must be one string, "hh ax0 l ow1"'
-        )
-    try:
-        return parse_phones(phones)
-    except ValueError as error:
-        known = " ".join(PHONES[3:])
-        raise ConfigError(f"lexicon {path}: word {word!r}: {error}; phones are {known}") from error
 
 
 class Lexicon:
@@ -271,23 +202,23 @@ def _fold(word: str) -> str:
 
 def _with_primary(phones: Phones) -> Phones:
     """The same phones, the first full vowel stressed when none is; a schwa alone is made full."""
-    if any(stress == _PRIMARY for _, stress in phones):
+    if any(stress == PRIMARY for _, stress in phones):
         return phones
     vowels = [i for i, (phone, _) in enumerate(phones) if phone in _VOWELS]
     at = next((i for i in vowels if phones[i][0] != "ax"), vowels[0])
     phone = "ah" if phones[at][0] == "ax" else phones[at][0]
-    return (*phones[:at], (phone, _PRIMARY), *phones[at + 1 :])
+    return (*phones[:at], (phone, PRIMARY), *phones[at + 1 :])
 
 
 _PAIRS: tuple[tuple[str, int], ...] = (
     *((c, 0) for c in CONSONANTS),
-    *((v, stress) for v in VOWELS for stress in (_UNSTRESSED, _PRIMARY, _SECONDARY)),
+    *((v, stress) for v in VOWELS for stress in (UNSTRESSED, PRIMARY, SECONDARY)),
 )
 _PAIR_CODE = {pair: code for code, pair in enumerate(_PAIRS)}
 _IPA_PAIRS = {
     mark + ipa: (phone, stress if phone in _VOWELS else 0)
     for ipa, phone in _IPA.items()
-    for mark, stress in (("", _UNSTRESSED), ("ˈ", _PRIMARY), ("ˌ", _SECONDARY))
+    for mark, stress in (("", UNSTRESSED), ("ˈ", PRIMARY), ("ˌ", SECONDARY))
 }
 _LETTERS = {letter: parse_phones(phones) for letter, phones in LETTERS.items()}
 _STRONG = {word: parse_phones(phones) for word, phones in STRONG.items()}

@@ -1,21 +1,18 @@
 import sys
-from pathlib import Path
 
 import pytest
 
-from streamtts.errors import ConfigError
 from streamtts.text import homographs
 from streamtts.text.phonemes import (
     MAX_LETTERS,
     Pronouncer,
     load_lexicon,
-    load_user_lexicon,
     pack,
-    parse_phones,
     unpack,
 )
 from streamtts.text.pronunciations import FUNCTION_WORDS, LETTERS, PRONUNCIATIONS, STRONG
 from streamtts.text.symbols import CONSONANTS, PHONES, VOWELS
+from streamtts.text.user_lexicon import parse_phones
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +67,10 @@ BY_HAND = {
     "blockchain": "b l aa1 k ch ey2 n",
     "unwholesome": "ah0 n hh ow1 l s ax0 m",
     "hellooooo": "hh ax0 l ow1",
+    "patriotically": "p ey2 t r iy0 aa1 t ih0 k l iy0",
+    "laudably": "l ao1 d ax0 b l iy0",
+    "capitally": "k ae1 p ih0 t ax0 l iy0",
+    "expatriated": "eh2 k s p ey1 t r iy0 ey2 t ih0 d",
     # letters, accents, words without vowels
     "A": "ey1",
     "W": "d ah1 b ax0 l y uw2",
@@ -225,50 +226,3 @@ def test_the_next_word_changes_nothing_unless_it_was_asked_for() -> None:
                     for following in (None, "the", "of", "up", "pipe", "to", "music", "in", "gas")
                 }
                 assert len(chosen) == 1, (word, previous)
-
-
-# -- user lexicon -----------------------------------------------------------------------------
-
-
-def test_user_lexicon_overrides_everything(tmp_path: Path) -> None:
-    path = tmp_path / "words.toml"
-    path.write_text('[words]\nGruut = "g r uw1 t"\nread = "r eh1 d"\ntomato = "t ax m aa1 t ow0"\n')
-    pronouncer = Pronouncer(load_lexicon(), load_user_lexicon(path))
-    assert spell(pronouncer.pronounce("gruut")) == "g r uw1 t"
-    assert spell(pronouncer.pronounce("Gruut's")) == "g r uw1 t s"
-    assert spell(pronouncer.pronounce("gruuts")) == "g r uw1 t s"
-    assert spell(pronouncer.pronounce("tomato")) == "t ax0 m aa1 t ow0"
-    assert spell(pronouncer.pronounce("read", None, previous=["to"])) == "r eh1 d"
-    assert not pronouncer.needs_next("read")
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ('[words]\nhi = "hh ay1 qq"', ("'hi'", "'qq'", "hh")),
-        ('[words]\nhi = "pau"', ("'hi'", "'pau'")),
-        ('[words]\nhi = "hh1 ay1"', ("'hi'", "'hh1'")),
-        ('[words]\nhi = "ay3"', ("'hi'", "'ay3'")),
-        ('[words]\nhi = ""', ("'hi'", "no phones")),
-        ("[words]\nhi = 3", ("'hi'", "must be one string")),
-        ("words = 3", ("[words]",)),
-        ("", ("[words]",)),
-        ('[words]\nhi = "ay1"\n[more]\n', ("[words]",)),
-        ("[words\n", ("TOML",)),
-    ],
-)
-def test_bad_user_lexicon_is_named(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
-    path = tmp_path / "words.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load_user_lexicon(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    for name in names:
-        assert name in message
-
-
-def test_missing_user_lexicon_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
-        load_user_lexicon(tmp_path / "nowhere.toml")
