@@ -1,0 +1,263 @@
+"""The only caller of the model: one decoder step or one vocoder call for a batch of slots."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamtts.engine.sink import StreamRequest
+from streamtts.engine.slots import SlotTable
+from streamtts.engine.stream import Stream
+from streamtts.model.acoustic import AcousticModel, DecoderState, EncoderState, Future
+from streamtts.text.symbols import encode
+from streamtts.vocoder.vocoder import Vocoder, VocoderState
+
+
+class Row(NamedTuple):
+    """One row of a step.
+
+    Attributes:
+        slot: whose.
+        passed: memory rows that it has left behind since its last step.
+        restart: it begins a new sentence.
+        has_following: it may read the symbol after the one stood on.
+    """
+
+    slot: int
+    passed: int
+    restart: bool
+    has_following: bool
+
+
+class Stepped(NamedTuple):
+    """What a step gave one row: the hazard, whether it leaves its symbol, new final frames."""
+
+    hazard: float
+    leave: bool
+    frames: int
+
+
+class Sound(NamedTuple):
+    """What a vocoder call gave one slot: float32 samples (S,) and mel (T, M), None if not asked."""
+
+    samples: NDArray[np.float32] | None
+    mel: NDArray[np.float32] | None
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What one stream keeps beside the batched state; its size does not grow with the text."""
+
+    request: StreamRequest
+    encoder: EncoderState
+    skip_frames: int
+    skip_samples: int
+    memory: deque[Tensor] = field(default_factory=deque)  # (D,) from the symbol stood on
+    frames: deque[Tensor] = field(default_factory=deque)  # (R, M + 2), final, not yet sound
+
+
+class Runner:
+    """Model, vocoder and the state of every slot.
+
+    Args:
+        acoustic: in eval mode.
+        vocoder: in eval mode, of the same frames.
+        slots: how many streams at most.
+        f0_mean_ln: ln Hz, what `pitch_range` keeps in place.
+
+    Attributes:
+        sample_rate: of the sound, in Hz.
+        hop_length: samples a frame.
+        n_mels: mel bins.
+        step_frames: frames that a step makes.
+        delay_frames: by how much sound lags behind the decoder, rounded up to frames.
+        slots: as given.
+    """
+
+    def __init__(
+        self, acoustic: AcousticModel, vocoder: Vocoder, *, slots: int, f0_mean_ln: float
+    ) -> None:
+        self.slots = slots
+        self.sample_rate = vocoder.sample_rate
+        self.hop_length = vocoder.hop_length
+        self.n_mels = acoustic.config.n_mels
+        self.step_frames = acoustic.reduction_factor
+        late = -(-vocoder.delay_samples // vocoder.hop_length)
+        self.delay_frames = acoustic.lookahead_frames + late
+        self._acoustic = acoustic
+        self._vocoder = vocoder
+        self._f0_mean_ln = f0_mean_ln
+        self.reset()
+
+    @torch.inference_mode()
+    def reset(self) -> None:
+        """Forgets every stream."""
+        seeds = torch.zeros(self.slots, dtype=torch.int64)
+        self._slots: dict[int, _Slot] = {}
+        decoder = self._acoustic.decoder_zeros(self.slots)
+        self._decoder: SlotTable[DecoderState] = SlotTable(decoder, self.slots)
+        sound = self._vocoder.zeros(self.slots, seeds)
+        self._sound: SlotTable[VocoderState] = SlotTable(sound, self.slots)
+
+    @torch.inference_mode()
+    def admit(self, slot: int, request: StreamRequest) -> None:
+        """Gives a free slot to a new stream."""
+        self._slots[slot] = _Slot(
+            request,
+            self._acoustic.encoder_zeros(),
+            self._acoustic.lookahead_frames,
+            self._vocoder.delay_samples,
+        )
+        self._decoder.reset(slot, self._acoustic.decoder_zeros(1))
+        seeds = torch.tensor([request.seed], dtype=torch.int64)
+        self._sound.reset(slot, self._vocoder.zeros(1, seeds))
+
+    def release(self, slot: int) -> None:
+        """Frees a slot."""
+        self._slots.pop(slot, None)
+
+    @torch.inference_mode()
+    def encode_ahead(self, stream: Stream) -> None:
+        """Encodes what a stream needs to move, and one unit more while few rows wait."""
+        while not stream.can_step and self._encode_unit(stream):
+            pass
+        if stream.wants_rows:
+            self._encode_unit(stream)
+
+    def _encode_unit(self, stream: Stream) -> bool:
+        unit = stream.to_encode()
+        if unit is None:
+            return False
+        symbols, future = unit
+        own = self._slots[stream.slot]
+        features = torch.from_numpy(encode(symbols))
+        memory, own.encoder = self._acoustic.encode(features, own.encoder, Future(future))
+        own.memory.extend(memory.unbind(0))
+        stream.on_encoded(len(symbols), memory.shape[0])
+        return bool(symbols) or memory.shape[0] > 0
+
+    def memory_rows(self, slot: int) -> int:
+        """Memory rows that a slot holds."""
+        return len(self._slots[slot].memory)
+
+    @torch.inference_mode()
+    def step(self, rows: Sequence[Row]) -> list[Stepped]:
+        """One decoder step.
+
+        Args:
+            rows: at least one, of different slots; each must have the memory that it reads.
+        """
+        slots = [row.slot for row in rows]
+        owners = [self._slots[slot] for slot in slots]
+        for row, own in zip(rows, owners, strict=True):
+            for _ in range(row.passed):
+                own.memory.popleft()
+        state = self._decoder.take(slots)
+        if any(row.restart for row in rows):
+            state = self._acoustic.restart(state, torch.tensor([row.restart for row in rows]))
+        here = torch.stack([own.memory[0] for own in owners])
+        following = torch.stack(
+            [
+                own.memory[1 if row.has_following else 0]
+                for row, own in zip(rows, owners, strict=True)
+            ]
+        )
+        has_following = torch.tensor([row.has_following for row in rows])
+        rate = torch.tensor([own.request.speed for own in owners], dtype=torch.float32)
+        out, state = self._acoustic.step(here, following, has_following, state, rate)
+        self._decoder.put(slots, state)
+        hazards: list[float] = out.hazard.tolist()
+        leaves: list[bool] = out.leave.tolist()
+        counts = [_keep(own, out.frames[i]) for i, own in enumerate(owners)]
+        return [Stepped(h, le, n) for h, le, n in zip(hazards, leaves, counts, strict=True)]
+
+    @torch.inference_mode()
+    def vocode(self, slots: Sequence[int], frames: int) -> list[Sound]:
+        """Turns the oldest `frames` frames of each slot into sound, in one call.
+
+        Args:
+            slots: at least one; each has that many frames.
+            frames: T.
+        """
+        owners = [self._slots[slot] for slot in slots]
+        taken = torch.stack([_take(own, frames) for own in owners])
+        with_audio = [i for i, own in enumerate(owners) if own.request.audio]
+        samples: list[NDArray[np.float32] | None] = [None] * len(slots)
+        if with_audio:
+            voiced = [slots[i] for i in with_audio]
+            made, state = self._vocoder.step(
+                self._shift([owners[i].request for i in with_audio], taken[with_audio]),
+                self._sound.take(voiced),
+            )
+            self._sound.put(voiced, state)
+            for i, sound in zip(with_audio, made.numpy(), strict=True):
+                samples[i] = _drop_late(owners[i], sound)
+        mels = [
+            taken[i, :, : self.n_mels].numpy() if own.request.mel else None
+            for i, own in enumerate(owners)
+        ]
+        return [Sound(s, m) for s, m in zip(samples, mels, strict=True)]
+
+    @torch.inference_mode()
+    def finish(self, slot: int) -> Sound:
+        """Everything that postnet and vocoder still hold back; the slot must be released then."""
+        own = self._slots[slot]
+        rest, _ = self._acoustic.flush(self._decoder.take([slot]))
+        frames = torch.cat([*own.frames, rest[0, own.skip_frames :]])
+        own.frames.clear()
+        mel = frames[:, : self.n_mels].numpy() if own.request.mel else None
+        if not own.request.audio:
+            return Sound(None, mel)
+        made, state = self._vocoder.step(
+            self._shift([own.request], frames[None]), self._sound.take([slot])
+        )
+        made = torch.cat([made, self._vocoder.flush(state)[0]], dim=1)
+        return Sound(_drop_late(own, made[0].numpy()), mel)
+
+    def _shift(self, requests: Sequence[StreamRequest], frames: Tensor) -> Tensor:
+        """Applies pitch and its range to ln F0 of frames (B, T, M + 2)."""
+        if all(r.pitch == 1.0 and r.pitch_range == 1.0 for r in requests):
+            return frames
+        scale = torch.tensor([[r.pitch_range] for r in requests])
+        offset = torch.tensor([[math.log(r.pitch)] for r in requests])
+        frames = frames.clone()
+        ln_f0 = frames[..., self.n_mels]
+        frames[..., self.n_mels] = (ln_f0 - self._f0_mean_ln) * scale + self._f0_mean_ln + offset
+        return frames
+
+
+def _keep(own: _Slot, frames: Tensor) -> int:
+    """Queues frames (R, M + 2) for the vocoder, without those that lie before the stream."""
+    skip = min(own.skip_frames, len(frames))
+    own.skip_frames -= skip
+    if skip < len(frames):
+        own.frames.append(frames[skip:])
+    return len(frames) - skip
+
+
+def _take(own: _Slot, count: int) -> Tensor:
+    """The oldest `count` frames of a slot, (count, M + 2)."""
+    parts = []
+    while count > 0:
+        part = own.frames.popleft()
+        if len(part) > count:
+            own.frames.appendleft(part[count:])
+            part = part[:count]
+        parts.append(part)
+        count -= len(part)
+    return torch.cat(parts)
+
+
+def _drop_late(own: _Slot, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Samples without those that lie before the stream."""
+    skip = min(own.skip_samples, len(samples))
+    own.skip_samples -= skip
+    return samples[skip:]
