@@ -1,0 +1,63 @@
+"""The one ASGI application behind the port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+
+from streamtts.server import http
+from streamtts.server.gateway import Gateway
+from streamtts.server.websocket import stream
+
+LAG_EVERY_S = 0.1
+STALLED_CHECKS = 8  # looks at every client within the time that it may stop reading
+
+
+def create_app(gateway: Gateway) -> Starlette:
+    """Routes on top of a gateway; nothing runs before the application's lifespan begins."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(_watch_lag(gateway), name="loop lag"),
+            asyncio.create_task(_watch_readers(gateway), name="slow readers"),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    app = Starlette(
+        routes=[
+            WebSocketRoute("/v1/stream", stream),
+            Route("/", http.about),
+            Route("/healthz", http.healthz),
+            Route("/readyz", http.readyz),
+            Route("/metrics", http.metrics),
+            Route("/v1/voices", http.voices),
+            Route("/v1/capabilities", http.capabilities),
+        ],
+        lifespan=lifespan,
+    )
+    app.state.gateway = gateway
+    return app
+
+
+async def _watch_lag(gateway: Gateway) -> None:
+    while True:
+        due = gateway.clock() + LAG_EVERY_S
+        await asyncio.sleep(LAG_EVERY_S)
+        gateway.metrics.observe_lag(max(0.0, gateway.clock() - due))
+
+
+async def _watch_readers(gateway: Gateway) -> None:
+    while True:
+        await asyncio.sleep(gateway.config.server.slow_reader_s / STALLED_CHECKS)
+        for peer in tuple(gateway.peers):
+            peer.check_stalled()

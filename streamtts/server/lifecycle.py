@@ -1,0 +1,200 @@
+"""From a bound socket to the last good-bye: uvicorn, signals, loading, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from streamtts.config import Config
+from streamtts.errors import ConfigError
+from streamtts.protocol.parts import VoiceInfo
+from streamtts.server.asgi import create_app
+from streamtts.server.gateway import Gateway, Phase
+from streamtts.server.sockets import WebSocketProtocol, with_header_timeout
+
+if TYPE_CHECKING:
+    from streamtts.service import Service
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SEND_BUFFER_BYTES = 65_536
+BACKLOG = 1024
+KEEP_ALIVE_S = 5
+GOODBYE_S = 3  # for the last bytes of connections that are closed
+PING_INTERVAL_S = 20.0
+PING_GRACE = 3  # times `slow_reader_s`: who has stopped reading is told that, not "ping timeout"
+
+logger = logging.getLogger(__name__)
+
+Loaded = tuple["Service", Sequence[VoiceInfo]]
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Takes the address before anything is loaded.
+
+    Raises:
+        ConfigError: it is in use, or is none of this machine's.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise ConfigError(f"server.host: {host} is no address: {error.strerror}") from None
+    family, kind, protocol, _, address = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # inherited
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"server.port: {host}:{port} is in use; stop what listens there or take another"
+            ) from None
+        raise ConfigError(f"server.host: cannot listen on {host}:{port}: {error}") from None
+    return sock
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own hold on the signals: it would stop at once."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals to `Lifecycle`."""
+        yield
+
+
+def make_server(gateway: Gateway) -> Server:
+    """Sets up uvicorn as this project wants it.
+
+    Raises:
+        ConfigError: the certificate or its key cannot be used.
+    """
+    config = gateway.config
+    settings = uvicorn.Config(
+        create_app(gateway),
+        http=with_header_timeout(config.server.header_timeout_s),
+        ws=WebSocketProtocol,
+        ws_max_size=config.limits.message_bytes,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_INTERVAL_S,
+        ws_ping_timeout=PING_GRACE * config.server.slow_reader_s,
+        lifespan="on",
+        log_config=None,
+        log_level="warning",  # at "info" it logs addresses with their keys
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GOODBYE_S,
+        ssl_certfile=config.tls.cert or None,
+        ssl_keyfile=config.tls.key or None,
+    )
+    try:
+        settings.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"tls.cert, tls.key: {error}") from None
+    return Server(settings)
+
+
+class Lifecycle:
+    """Runs one server until it is stopped.
+
+    Args:
+        gateway: shared by its connections.
+        load: makes the service and its voices, and speaks the warm-up; blocks, so it runs on a
+            thread of its own.
+    """
+
+    def __init__(self, gateway: Gateway, load: Callable[[], Loaded]) -> None:
+        self._gateway = gateway
+        self._load = load
+        self._server = make_server(gateway)
+        self._signals = 0
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def run(self, sock: socket.socket, *, take_signals: bool = True) -> None:
+        """Serves on a bound socket; returns after a drain or a second signal.
+
+        Raises:
+            StreamTTSError: loading failed.
+        """
+        loop = asyncio.get_running_loop()
+        if take_signals:
+            for number in SIGNALS:
+                loop.add_signal_handler(number, self.signalled)
+        loading = asyncio.create_task(self._become_ready(), name="loading")
+        try:
+            await self._server.serve(sockets=[sock])
+        finally:
+            if take_signals:
+                for number in SIGNALS:
+                    loop.remove_signal_handler(number)
+            if self._stopping is not None:
+                self._stopping.cancel()
+                await asyncio.wait([self._stopping])
+        await loading
+        if self._gateway.service is not None:
+            await asyncio.to_thread(self._gateway.service.close)
+        logger.info("stopped")
+
+    def signalled(self) -> None:
+        """The first signal drains, the second stops now."""
+        self._signals += 1
+        if self._signals == 1:
+            logger.info("draining; a second signal stops now")
+            self._stopping = asyncio.create_task(self._drain(), name="drain")
+        else:
+            self._stop_now()
+
+    async def _become_ready(self) -> None:
+        try:
+            service, voices = await asyncio.to_thread(self._load)
+        except Exception:
+            self._server.should_exit = True
+            raise
+        if self._gateway.phase is Phase.LOADING:
+            self._gateway.serve(service, voices)
+            logger.info("ready voices=%s", ",".join(voice.id for voice in voices))
+        else:  # a signal came first
+            await asyncio.to_thread(service.close)
+
+    async def _drain(self) -> None:
+        gateway = self._gateway
+        gateway.drain()
+        try:
+            await asyncio.wait_for(gateway.quiet.wait(), gateway.config.server.drain_s)
+        except TimeoutError:
+            logger.warning("drain is over: connections=%d are cut off", len(gateway.peers))
+        self._stop_now()
+
+    def _stop_now(self) -> None:
+        self._gateway.stop()
+        self._server.should_exit = True
+
+
+def address(config: Config, sock: socket.socket) -> str:
+    """The address to show to people."""
+    host, port = sock.getsockname()[:2]
+    scheme = "https" if config.tls.cert else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """The uvloop of this machine, where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,125 @@
+"""What waits for one client: bounded in bytes, with one writer.
+
+When it is full its contexts are descheduled; when it overflows even so, the client is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+OVERFLOW = 16  # times the size at which contexts are descheduled
+OVERFLOW_S = 1.0  # for which the socket has taken nothing: else it is a burst of our own
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A frame that waits.
+
+    Attributes:
+        frame: str for a text frame, bytes for a binary one.
+        owner: of the frame, for `drop`.
+        droppable: whether `drop` takes it.
+        sample: of a chunk: samples of its context before it.
+    """
+
+    frame: str | bytes
+    owner: object = None
+    droppable: bool = False
+    sample: int | None = None
+
+
+class Outbox:
+    """A queue of frames in front of a socket.
+
+    Args:
+        send: writes one frame; waits while the socket is full.
+        full_bytes: above this `on_full(True)` is called, below half of it `on_full(False)`.
+        on_full: deschedules and reschedules whoever fills the box.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[str | bytes], Awaitable[None]],
+        *,
+        full_bytes: int,
+        on_full: Callable[[bool], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._send = send
+        self._full_bytes = full_bytes
+        self._on_full = on_full
+        self._clock = clock
+        self._urgent: deque[Entry] = deque()
+        self._entries: deque[Entry] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._sending_since: float | None = None
+        self.bytes = 0
+        self.full = False
+
+    def put(self, entry: Entry, *, urgent: bool = False) -> bool:
+        """Queues a frame; False when the box overflows: the client must be closed."""
+        if self._closing:
+            return True
+        (self._urgent if urgent else self._entries).append(entry)
+        self.bytes += len(entry.frame)
+        self._wake.set()
+        if not self.full and self.bytes > self._full_bytes:
+            self.full = True
+            self._on_full(True)
+        return self.bytes <= self._full_bytes * OVERFLOW or self.stalled_s() < OVERFLOW_S
+
+    def drop(self, owner: object) -> int | None:
+        """Forgets the chunks of an owner, and what goes with them, from the first that waits on.
+
+        Returns:
+            The first sample that is not sent; None when no chunk was waiting.
+        """
+        waiting = [entry for entry in self._entries if entry.owner is owner]
+        cut = next((entry.sample for entry in waiting if entry.sample is not None), None)
+        if cut is None:
+            return None
+        kept: deque[Entry] = deque()
+        reached = False
+        for entry in self._entries:
+            reached |= entry.owner is owner and entry.sample is not None
+            if reached and entry.owner is owner and entry.droppable:
+                self.bytes -= len(entry.frame)
+            else:
+                kept.append(entry)
+        self._entries = kept
+        self._relax()
+        return cut
+
+    def finish(self) -> None:
+        """Takes no more; `run` returns when everything queued has been sent."""
+        self._closing = True
+        self._wake.set()
+
+    def stalled_s(self) -> float:
+        """Seconds for which the frame being written has been waiting for the socket."""
+        return 0.0 if self._sending_since is None else self._clock() - self._sending_since
+
+    async def run(self) -> None:
+        """The one writer; returns after `finish`, or raises what `send` raises."""
+        while True:
+            while self._urgent or self._entries:
+                entry = (self._urgent or self._entries).popleft()
+                self._sending_since = self._clock()
+                await self._send(entry.frame)
+                self._sending_since = None
+                self.bytes -= len(entry.frame)
+                self._relax()
+            if self._closing:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _relax(self) -> None:
+        if self.full and self.bytes <= self._full_bytes // 2:
+            self.full = False
+            self._on_full(False)

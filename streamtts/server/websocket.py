@@ -1,0 +1,281 @@
+"""One WebSocket of the native protocol: carries out what its session says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import uuid
+from collections import deque
+from collections.abc import Iterable
+
+from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from streamtts import events
+from streamtts.context import Context
+from streamtts.errors import Loading, Overloaded, RequestError, StreamTTSError, Unauthorized
+from streamtts.protocol import messages
+from streamtts.protocol.actions import (
+    Action,
+    Admit,
+    Feed,
+    Pass,
+    Record,
+    Release,
+    Send,
+    error_frame,
+)
+from streamtts.protocol.codec import encode
+from streamtts.protocol.session import ServerSession
+from streamtts.server.gateway import SERVER, Gateway, Phase
+from streamtts.server.outbox import Entry, Outbox
+from streamtts.server.security import choose_subprotocol, origin_allowed, shown_keys
+from streamtts.settings import ContextSettings
+
+HANG_UP = "streamtts.hang_up"  # extension of the ASGI scope: closes although the socket is full
+BURST = 16  # messages of one client in a row before others get their turn
+FINISH_S = 5.0  # for the last frames of a connection that our own bug has ended
+
+logger = logging.getLogger(__name__)
+
+
+async def stream(websocket: WebSocket) -> None:
+    """`/v1/stream`: checks who is there, then speaks with him until one side closes."""
+    gateway: Gateway = websocket.app.state.gateway
+    refusal = _refusal(websocket, gateway)
+    if refusal is not None:
+        await websocket.send_denial_response(refusal)
+        return
+    offered = websocket.scope["subprotocols"]
+    await websocket.accept(subprotocol=choose_subprotocol(offered))
+    query_key = websocket.query_params.get("key") if gateway.config.auth.query_key else None
+    if not gateway.keys.accept(shown_keys(websocket.headers, offered, query_key)):
+        with contextlib.suppress(WebSocketDisconnect):
+            await websocket.send_text(
+                str(error_frame(Unauthorized("no key, or a wrong one")).frame)
+            )
+            await websocket.close(1008, "auth: no key, or a wrong one")
+        return
+    await Connection(websocket, gateway).run()
+
+
+def _refusal(websocket: WebSocket, gateway: Gateway) -> PlainTextResponse | None:
+    """The answer to a handshake that is refused; None when it is welcome."""
+    config = gateway.config.server
+    if not origin_allowed(
+        websocket.headers.get("origin"),
+        host=websocket.headers.get("host", ""),
+        secure=websocket.url.scheme == "wss",
+        listen=config.host,
+        allowed=config.origins,
+    ):
+        return PlainTextResponse("origin not allowed: see server.origins\n", 403)
+    if gateway.phase is not Phase.READY:
+        text = f"{Loading.code}: the server is {gateway.phase.value}\n"
+        return PlainTextResponse(text, 503, headers={"retry-after": "1"})
+    if len(gateway.peers) >= config.connections:
+        text = f"{Overloaded.code}: {config.connections} connections are open\n"
+        return PlainTextResponse(text, 503, headers={"retry-after": "1"})
+    return None
+
+
+class Connection:
+    """One client: reads without ever waiting for text work, writes through one outbox."""
+
+    def __init__(self, websocket: WebSocket, gateway: Gateway) -> None:
+        self._websocket = websocket
+        self._gateway = gateway
+        self._loop = asyncio.get_running_loop()
+        self._session_id = uuid.uuid4().hex
+        self._session: ServerSession[ContextSettings] = ServerSession(
+            max_contexts=gateway.config.limits.contexts,
+            settings=gateway.settings,
+            clock=gateway.wall_clock,
+        )
+        self._outbox = Outbox(
+            self._send,
+            full_bytes=gateway.config.server.outbox_bytes,
+            on_full=self._set_paused,
+            clock=gateway.clock,
+        )
+        self._contexts: dict[Record[ContextSettings], Context] = {}
+        self._inbox: deque[tuple[Record[ContextSettings], events.Event]] = deque()
+        self._woken = False
+        self._closed = False
+        self._draining = False
+        self._close = (1000, "bye")
+
+    async def run(self) -> None:
+        """Serves the client until the connection is closed."""
+        self._gateway.join(self)
+        self._put(Send(encode(self._ready())))
+        writer = asyncio.create_task(self._write(), name=f"writer {self._session_id}")
+        try:
+            await self._read()
+        except Exception:
+            logger.exception("connection failed session=%s", self._session_id)
+            self._finish(1011, "internal error")
+            await asyncio.wait([writer], timeout=FINISH_S)
+        finally:
+            self._closed = True
+            self._gateway.leave(self)
+            for context in self._contexts.values():
+                context.cancel()
+            self._contexts.clear()
+            writer.cancel()
+            await asyncio.wait([writer])
+
+    def drain(self) -> None:
+        """Closes with 1001 as soon as nothing is being said."""
+        self._draining = True
+        self._finish_when_drained()
+
+    def stop(self, code: int, reason: str) -> None:
+        """Closes now, without what still waits."""
+        hang_up = self._websocket.scope["extensions"].get(HANG_UP)
+        if hang_up is None:  # not under our own protocol class: as soon as the client reads
+            self._finish(code, reason)
+        else:
+            hang_up(code, reason)
+
+    def check_stalled(self) -> None:
+        """Closes a client that has read nothing for too long."""
+        limit_s = self._gateway.config.server.slow_reader_s
+        if not self._closed and self._outbox.stalled_s() > limit_s:
+            logger.info("slow reader session=%s", self._session_id)
+            self.stop(1008, f"slow reader: nothing was read for {limit_s:g} s")
+
+    def _ready(self) -> messages.Ready:
+        return messages.Ready(
+            session_id=self._session_id,
+            server=SERVER,
+            voices=self._gateway.voices,
+            audio=self._gateway.audio(),
+            limits=self._gateway.limits(),
+            capabilities=self._gateway.capabilities(),
+        )
+
+    # --- the socket
+
+    async def _read(self) -> None:
+        turn = 0
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            self._perform(self._session.receive(message["bytes"] if text is None else text))
+            turn = (turn + 1) % BURST
+            if turn == 0:
+                await asyncio.sleep(0)
+
+    async def _write(self) -> None:
+        try:
+            await self._outbox.run()
+            await self._websocket.close(*self._close)
+        except WebSocketDisconnect:
+            logger.debug("client is gone session=%s", self._session_id)
+
+    async def _send(self, frame: str | bytes) -> None:
+        if isinstance(frame, bytes):
+            await self._websocket.send_bytes(frame)
+        else:
+            await self._websocket.send_text(frame)
+
+    def _put(self, send: Send) -> None:
+        entry = Entry(send.frame, send.record, send.droppable, send.sample)
+        if not self._outbox.put(entry, urgent=send.urgent):
+            self.stop(1008, "slow reader: too much is waiting")
+
+    def _finish(self, code: int, reason: str) -> None:
+        self._close = (code, reason)
+        self._outbox.finish()
+
+    def _finish_when_drained(self) -> None:
+        if self._draining and not self._session.live:
+            self._finish(1001, "the server is going away")
+
+    def _set_paused(self, paused: bool) -> None:
+        for context in self._contexts.values():
+            context.set_paused(paused)
+
+    # --- the service
+
+    def _on_event(self, record: Record[ContextSettings], event: events.Event) -> None:
+        """Called from the service's threads: hops onto the loop, once for many events."""
+        self._inbox.append((record, event))
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        try:
+            self._take_events()
+        except Exception:
+            logger.exception("connection failed session=%s", self._session_id)
+            self._finish(1011, "internal error")
+
+    def _take_events(self) -> None:
+        self._woken = False
+        while self._inbox:
+            record, event = self._inbox.popleft()
+            if self._closed or record.over:
+                continue
+            if isinstance(event, events.Started):
+                self._gateway.metrics.ttfa.observe(event.ttfa_ms / 1000)
+            self._perform(self._session.event(record, event))
+            if record.over:
+                self._contexts.pop(record, None)
+                self._finish_when_drained()
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send():
+                    self._put(action)
+                case Admit():
+                    self._admit(action.record)
+                case Release():
+                    if action.record in self._contexts:
+                        self._contexts[action.record].release()
+                case Feed() | Pass():
+                    self._hand_on(action)
+
+    def _admit(self, record: Record[ContextSettings]) -> None:
+        service = self._gateway.service
+        assert service is not None
+        try:
+            context = service.open(
+                record.settings, functools.partial(self._on_event, record), queued=record.held
+            )
+        except StreamTTSError as error:
+            self._perform(self._session.refused(record, error))
+            self._finish_when_drained()
+            return
+        self._contexts[record] = context
+        if self._outbox.full:
+            context.set_paused(True)
+        self._take_events()  # `Opened`, before anything that answers what comes next
+
+    def _hand_on(self, action: Feed | Pass) -> None:
+        record = action.record
+        context = self._contexts.get(record)
+        if context is None:
+            return
+        try:
+            match action:
+                case Feed():
+                    context.feed(action.text)
+                case Pass(message=messages.Flush(flush_id=flush_id)):
+                    context.flush(flush_id)
+                case Pass(message=messages.End()):
+                    context.end()
+                case Pass(message=messages.Cancel(played_samples=played)):
+                    record.cut = self._outbox.drop(record)
+                    context.cancel(record.cut if played is None else played)
+                case Pass(message=messages.Playback(played_samples=played)):
+                    context.playback(played)
+        except RequestError as error:
+            self._perform(self._session.report(record, error))
