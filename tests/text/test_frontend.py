@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streamtts.text.frontend import FrontEnd, FrontEndOutput, Word
 from streamtts.text.phonemes import Pronouncer, load_lexicon
 from streamtts.text.symbols import MARKS, PAUSE, Symbol, encode
+from streamtts.text.user_lexicon import Phones
 
 # Sentences ready to be cut: plain prose, everything that waits for what follows, and rubbish.
 TEXTS = (
@@ -193,6 +194,17 @@ def test_nothing_to_speak(pronouncer: Pronouncer, text: str) -> None:
     out = speak(pronouncer, [text])
     assert out.symbols == ()
     assert out.words == ()
+
+
+def test_a_word_without_sound_is_reported_and_skipped() -> None:
+    class Mute(Pronouncer):
+        def pronounce(self, word: str, *args: object, **kwargs: object) -> Phones:
+            return () if word == "cat" else super().pronounce(word)
+
+    out = speak(Mute(load_lexicon()), ["The old cat. Cat"])
+    assert spell(out.symbols) == "[none] dh ax0 ow1 l d [period.]"
+    assert [w.text for w in out.words] == ["The", "old"]
+    assert out.warnings == ("lexicon", "lexicon")
 
 
 # -- for every cut ----------------------------------------------------------------------------
