@@ -12,7 +12,8 @@ TITLES = {
     "Capt": "captain", "Lt": "lieutenant", "Cmdr": "commander", "Maj": "major",
     "Gov": "governor", "Sen": "senator", "Rep": "representative", "Pres": "president",
     "Messrs": "messers", "Mme": "madame", "Mlle": "mademoiselle", "Fr": "father",
-    "Drs": "doctors",    "Supt": "superintendent", "Insp": "inspector", "Mt": "mount", "Ft": "fort", "Adm": "admiral",
+    "Drs": "doctors",
+    "Supt": "superintendent", "Insp": "inspector", "Mt": "mount", "Ft": "fort", "Adm": "admiral",
     "Cpl": "corporal", "Pvt": "private", "Det": "detective", "Amb": "ambassador",
     "Pfc": "private first class",
 }  # fmt: skip
@@ -75,6 +76,8 @@ def abbreviation(win: Window, past: Past) -> Reading | None:
     if win.first(1) != ".":
         return None
     word = win.text(0)
+    if word in ("p", "P") and win.kind(after_space(win, 2)) == DIGITS:
+        return Reading(("page",), 2, mark=0)
     if len(word) == 1 or (word in ("Ph", "B", "M") and win.kind(2) == WORD):
         return _dotted(win)
     if word in TITLES and not (word == "Dr" and _is_street(win, past)):
@@ -88,7 +91,7 @@ def abbreviation(win: Window, past: Past) -> Reading | None:
             return Reading((BEFORE_NUMBER[word.lower()],), 2, mark=0)
     if long is None:
         return None
-    return _maybe_last(win, tuple(long.split()), 2, ends_before_capital=word.lower() == "etc")
+    return maybe_last(win, tuple(long.split()), 2, ends_before_capital=word.lower() == "etc")
 
 
 def _is_street(win: Window, past: Past) -> bool:
@@ -101,13 +104,27 @@ def _saint_or_street(win: Window, past: Past, word: str) -> Reading:
     named = named and past.word not in STARTERS
     if not named and win.first(after_space(win, 2)).isupper():
         return Reading(("saint" if word == "St" else "doctor",), 2, mark=0)
-    return _maybe_last(win, ("street" if word == "St" else "drive",), 2)
+    return maybe_last(win, ("street" if word == "St" else "drive",), 2)
 
 
-def _maybe_last(
+def maybe_last(
     win: Window, words: tuple[str, ...], used: int, *, ends_before_capital: bool = False
 ) -> Reading:
-    """An abbreviation whose period may also end the sentence."""
+    """An abbreviation whose period may also end the sentence.
+
+    Args:
+        win: the tokens.
+        words: how it is said.
+        used: its tokens, the period included.
+        ends_before_capital: any capital behind it begins a sentence (else only a word that
+            usually does).
+
+    Returns:
+        The reading, with mark PERIOD where the sentence ends.
+
+    Raises:
+        Pending: more text is needed.
+    """
     kind = win.kind(used)
     if kind == SIGN and win.text(used) not in ('"', "'", ")", "*", "_"):
         return Reading(words, used)
@@ -149,7 +166,7 @@ def _dotted(win: Window) -> Reading | None:
     letters = tuple(c for part in parts for c in part.upper())
     if win.first(n - 1) != ".":
         return Reading(letters, n)
-    return _maybe_last(win, letters, n)
+    return maybe_last(win, letters, n)
 
 
 def _initial(win: Window, letter: str) -> Reading | None:
@@ -157,7 +174,7 @@ def _initial(win: Window, letter: str) -> Reading | None:
     if letter.islower():
         return None
     k = after_space(win, 2)
-    if k == 2 or not win.first(k).isupper():
+    if not win.first(k).isupper():
         return None
     single = win.kind(k) == WORD and len(win.text(k)) == 1 and win.first(k + 1) == "."
     if letter == "I" and not single:

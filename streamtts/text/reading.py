@@ -44,12 +44,16 @@ class Reading:
         used: how many tokens it covers.
         mark: index into symbols.MARKS; None when the punctuation behind is still to be read.
         skipped: tokens behind `used` that are consumed but are not part of the span.
+        address: the tokens belong to an address that goes on.
+        skips: the bracket that closes the address of a link, which is not said; else "".
     """
 
     words: tuple[str, ...]
     used: int
     mark: int | None = None
     skipped: int = 0
+    address: bool = False
+    skips: str = ""
 
 
 @dataclass(slots=True)
@@ -59,22 +63,30 @@ class Past:
     Attributes:
         in_sentence: words were spoken since the last sentence ended.
         mark: mark of the last item.
-        word: the last written word, with its own capitals.
+        word: the last written word, with its own capitals; "" behind anything else.
         capitals: the last word was written in capitals and read as a word.
+        numeric: the last item was a number.
         glued: nothing separates the last token from the next.
+        sign: the last token, if it was a sign and nothing separates it from the next.
+        address: an address is being read.
+        skips: the bracket up to which the address of a link is being skipped; else "".
         line_start: only blanks since the last line break.
-        block: the line ends a sentence where it ends (heading, table row).
-        skipping: the address of a link is being skipped until its closing bracket.
+        block: the sentence ends where the line ends.
+        fence: fenced code is being skipped.
     """
 
     in_sentence: bool = False
     mark: int = NONE
     word: str = ""
     capitals: bool = False
+    numeric: bool = False
     glued: bool = False
+    sign: str = ""
+    address: bool = False
+    skips: str = ""
     line_start: bool = True
     block: bool = False
-    skipping: bool = False
+    fence: bool = False
 
 
 def after_space(win: Window, k: int) -> int:
@@ -127,6 +139,8 @@ def _punctuation(win: Window, n: int, mark: int) -> tuple[int, int]:
         return 0, NONE  # a link: the dispatcher skips its address
     if c in _CLOSING:
         return 1, COMMA
+    if c == "[" and (win.kind(n + 1) == DIGITS or win.first(n + 1) == "^"):
+        return 0, NONE  # a footnote
     if c in _OPENING:
         return (1, COMMA) if win.kind(n + 1) in (WORD, DIGITS) else (0, NONE)
     if c == ".":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from streamtts.text.reading import Past, Reading
+from streamtts.text.reading import NONE, Past, Reading
 from streamtts.text.tokens import DIGITS, END, SIGN, SPACE, WORD, Window
 
 # Short words that are not spelled when they stand in capitals.
@@ -44,6 +44,15 @@ _ODD = {
     "DevOps": ("dev", "ops"), "LoRA": ("lora",), "MacOS": ("mac", "O", "S"),
     "macOS": ("mac", "O", "S"),
 }  # fmt: skip
+_BARE = {
+    "vs": ("versus",), "etc": ("et", "cetera"), "approx": ("approximately",), "Mr": ("mister",),
+    "Mrs": ("missus",), "Ms": ("miz",), "Dr": ("doctor",), "Prof": ("professor",), "Jr": ("junior",),
+    "Sr": ("senior",), "Blvd": ("boulevard",), "Ave": ("avenue",), "Sgt": ("sergeant",), "ok": ("okay",),
+    "Ok": ("okay",), "km": ("kilometers",), "kg": ("kilograms",), "cm": ("centimeters",),
+    "mm": ("millimeters",), "mph": ("miles", "per", "hour"), "kph": ("kilometers", "per", "hour"),
+    "lbs": ("pounds",), "hrs": ("hours",), "yrs": ("years",), "tbsp": ("tablespoons",), "ft": ("feet",),
+    "tsp": ("teaspoons",), "pm": ("P", "M"), "Sept": ("september",),
+}  # fmt: skip
 _LEADING = frozenset(("tis", "twas", "em", "cause", "til", "till", "bout", "round", "twere", "n"))
 _LABELS = frozenset(
     "vitamin grade plan type hepatitis section option team class group exhibit appendix part point "
@@ -73,6 +82,9 @@ def word(win: Window, past: Past) -> Reading:
     while used < 7 and win.first(used) == "'" and win.kind(used + 1) == WORD:
         text += "'" + win.text(used + 1)
         used += 2
+    special = _special(text, win, used, past)
+    if special:
+        return special
     if len(text) > 1 and (
         text.isupper() or (len(text) > 3 and text[:-2].isupper() and text.endswith("'s"))
     ):
@@ -80,6 +92,24 @@ def word(win: Window, past: Past) -> Reading:
     if len(text) == 1:
         return Reading((_single(text, win, past),), used)
     return Reading(read(text), used)
+
+
+def _special(text: str, win: Window, used: int, past: Past) -> Reading | None:
+    """Short forms without a period."""
+    if text in _BARE:
+        return Reading(_BARE[text], used)
+    if text in ("St", "st"):
+        named = past.in_sentence and past.word[:1].isupper() and not past.mark
+        return Reading(("street" if named else "saint",), used)
+    if text in "vV" and win.kind(1) == DIGITS:
+        return Reading(("version",), 1, mark=NONE)
+    if text == "x" and past.numeric and not past.glued and win.kind(1) == SPACE:
+        return Reading(("times",), 1) if win.kind(2) == DIGITS else None
+    if text == "w" and win.first(1) == "/":
+        if win.kind(2) == WORD and win.text(2) == "o":
+            return Reading(("without",), 3)
+        return Reading(("with",), 2, mark=NONE)
+    return None
 
 
 def elided(win: Window) -> bool:
@@ -105,11 +135,11 @@ def read(text: str) -> tuple[str, ...]:
     base, apostrophe, rest = text.partition("'")
     if text[1:].islower() or text.islower() or not base:
         return (text.lower(),) if _VOWELS.search(text.upper()) else unvoiced(text)
+    if len(base) > 2 and base[-1] == "s" and base[:-1].isupper() and spelled(base[:-1]):
+        return (*base[:-2], base[-2].lower() + "'s")  # PCs
     pieces = _CAMEL.findall(base)
     if len(pieces) == 1 or pieces[0] in _NAMES or len(base) == 1:
         return (text.lower(),)
-    if pieces[-1] == "s" and base[:-1].isupper():
-        return (*base[:-2], base[-2].lower() + "'s")
     out: list[str] = []
     for piece in pieces:
         if len(piece) == 1 or (piece.isupper() and spelled(piece)):
@@ -153,6 +183,8 @@ def _capitals(text: str, win: Window, used: int, past: Past) -> tuple[str, ...]:
         letters = letters and not past.capitals and not _capitals_follow(win, used)
     else:
         letters = len(base) > 1 and spelled(base)
+    if win.first(used) == "&":
+        letters = True  # AT&T
     if base == "OK":
         return ("okay",)
     if not letters or len(rest) > 1:
@@ -174,7 +206,7 @@ def _single(letter: str, win: Window, past: Past) -> str:
         return "i"
     if letter == "a":
         return "a"
-    if letter == "A" and not past.glued:
+    if letter == "A" and (past.sign or not past.glued):
         follows = win.kind(1) == SPACE
         label = past.in_sentence and past.word.lower() in _LABELS
         last = (
