@@ -26,7 +26,7 @@ from streamtts.client.events import (
     Words,
 )
 from streamtts.client.failures import ConnectionLost, Overrun
-from streamtts.client.playout import PlayoutClock, TimedWord, Transcript
+from streamtts.client.playout import PlayoutClock, Transcript
 from streamtts.client.utterance import Utterance
 
 __all__ = [
@@ -46,7 +46,6 @@ __all__ = [
     "PlayoutClock",
     "Refused",
     "Started",
-    "TimedWord",
     "Transcript",
     "Utterance",
     "Warning_",

@@ -19,7 +19,8 @@ from streamtts.errors import BadField, RequestError
 from streamtts.protocol import messages
 from streamtts.protocol.codec import decode_server, encode
 from streamtts.protocol.frames import HEADER_BYTES, Header, unpack_header
-from streamtts.protocol.messages import AudioRequest, Cancel, Hello, Open, Ping, Ready
+from streamtts.protocol.messages import Cancel, Hello, Open, Ping, Ready
+from streamtts.protocol.parts import AudioRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,11 +7,12 @@ the time: sound is played as soon as it is there, in real time, and waits where 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from streamtts.protocol.parts import Item
 
 
 class PlayoutClock:
@@ -70,55 +71,27 @@ class PlayoutClock:
             self._played = float(self._arrived)
 
 
-@dataclass(frozen=True, slots=True)
-class TimedWord:
-    """One word of a context.
-
-    Attributes:
-        index: number of the word in its context.
-        start: first sample.
-        char_start: first code point in the text that was sent.
-        char_end: the code point after its last.
-    """
-
-    index: int
-    start: int
-    char_start: int
-    char_end: int
-
-
 class Transcript:
-    """The text of one context in step with its sound.
-
-    Attributes:
-        text: everything that was sent.
-    """
+    """The words of one utterance in step with its sound."""
 
     def __init__(self) -> None:
-        self.text = ""
-        self._words: dict[int, TimedWord] = {}
+        self._words: dict[int, Item] = {}
 
-    def sent(self, delta: str) -> None:
-        """Notes a delta that was sent."""
-        self.text += delta
+    def add(self, items: Iterable[Item]) -> None:
+        """Notes when words are spoken; the same index again replaces what was known."""
+        self._words.update((item.index, item) for item in items)
 
-    def add(self, word: TimedWord) -> None:
-        """Notes when a word is spoken; the same index again replaces what was known."""
-        self._words[word.index] = word
-
-    def heard(self, played_samples: int) -> str:
+    def heard(self, text: str, played_samples: int) -> str:
         """The text up to the end of the last word that has begun by `played_samples`.
 
         Punctuation that follows the word at once comes with it.
+
+        Args:
+            text: what was sent so far (`Utterance.text`).
+            played_samples: as counted by a `PlayoutClock` or told by a sound card.
         """
         ends = [word.char_end for word in self._words.values() if word.start < played_samples]
         end = max(ends, default=0)
-        while 0 < end < len(self.text) and not (
-            self.text[end].isspace() or self.text[end].isalnum()
-        ):
+        while 0 < end < len(text) and not (text[end].isspace() or text[end].isalnum()):
             end += 1
-        return self.text[:end]
-
-    def unheard(self, played_samples: int) -> str:
-        """The rest of `heard`."""
-        return self.text[len(self.heard(played_samples)) :]
+        return text[:end]

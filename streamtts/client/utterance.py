@@ -18,11 +18,11 @@ from streamtts.protocol.messages import (
     End,
     Error,
     Flush,
-    MelInfo,
     Open,
     Playback,
     Text,
 )
+from streamtts.protocol.parts import MelInfo
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -315,7 +315,7 @@ def test_long_text_waits_for_the_words_that_make_room():
             await peer.say("pong", t=(await peer.hear("ping"))["t"], server_t=0)
             await peer.say("words", name, items=[word(0, "word", 0, 16)])
             await peer.hear("text")
-            await peer.say("words", name, items=[word(9, "word", 0, 95)])
+            await peer.say("words", name, items=[word(9, "word", 0, 96)])
             for _ in range(4):
                 await peer.hear("text")
             await peer.say("words", name, items=[word(30, "word", 0, 176)])

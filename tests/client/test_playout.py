@@ -1,4 +1,5 @@
-from streamtts.client.playout import PlayoutClock, TimedWord, Transcript
+from streamtts.client.playout import PlayoutClock, Transcript
+from streamtts.protocol.parts import Item
 
 
 class Clock:
@@ -48,22 +49,22 @@ def test_what_was_there_already_changes_nothing():
     assert playout.played_samples == 1600
 
 
+def word(index, start, char_start, char_end):
+    return Item(index=index, text="", start=start, char_start=char_start, char_end=char_end)
+
+
 def test_words_are_heard_when_they_begin():
+    text = "Hello, world! More"
     transcript = Transcript()
-    for delta in ("Hel", "lo, wor", "ld! More"):
-        transcript.sent(delta)
-    transcript.add(TimedWord(0, 0, 0, 5))
-    transcript.add(TimedWord(1, 8000, 7, 12))
-    assert transcript.heard(0) == ""
-    assert transcript.heard(1) == "Hello,"
-    assert transcript.heard(8000) == "Hello,"
-    assert transcript.heard(8001) == "Hello, world!"
-    assert transcript.unheard(8001) == " More"
+    transcript.add([word(0, 0, 0, 5), word(1, 8000, 7, 12)])
+    assert transcript.heard(text, 0) == ""
+    assert transcript.heard(text, 1) == "Hello,"
+    assert transcript.heard(text, 8000) == "Hello,"
+    assert transcript.heard(text, 8001) == "Hello, world!"
 
 
 def test_a_word_that_is_told_again_replaces_itself():
     transcript = Transcript()
-    transcript.sent("one two")
-    transcript.add(TimedWord(0, 500, 0, 3))
-    transcript.add(TimedWord(0, 100, 0, 3))
-    assert transcript.heard(101) == "one"
+    transcript.add([word(0, 500, 0, 3)])
+    transcript.add([word(0, 100, 0, 3)])
+    assert transcript.heard("one two", 101) == "one"
