@@ -136,7 +136,7 @@ def same(value: object, current: object) -> bool:
     """Whether a setting that a client repeats is the one that it has."""
     if isinstance(value, dict) and isinstance(current, dict):
         return all(current.get(name) == part for name, part in value.items())
-    if isinstance(value, list) and isinstance(current, list):
+    if isinstance(value, list | tuple) and isinstance(current, list | tuple):
         return sorted(value) == sorted(current)
     return value == current
 

@@ -134,7 +134,7 @@ class ServerSession(Generic[S]):
     def _malformed(self, message: messages.Malformed) -> list[Action]:
         context_id = message.context_id
         final = (
-            message.type == "open" and context_id is not None and self._state(context_id) in FREE
+            message.type == "open" and context_id is not None and self.state(context_id) in FREE
         )
         if final and context_id is not None:
             self._remember(context_id, State.GONE)
@@ -175,7 +175,7 @@ class ServerSession(Generic[S]):
         | messages.Playback,
     ) -> list[Action]:
         context_id = message.context_id
-        before = self._state(context_id)
+        before = self.state(context_id)
         do, after = TABLE[before, str(message.__struct_config__.tag)]
         if do is Do.ADMIT:
             assert isinstance(message, messages.Open)
@@ -268,7 +268,8 @@ class ServerSession(Generic[S]):
 
     # --- the book of contexts
 
-    def _state(self, context_id: str) -> State:
+    def state(self, context_id: str) -> State:
+        """Where a context of that name stands."""
         record = self._live.get(context_id)
         return record.state if record else self._ended.get(context_id, State.ABSENT)
 
