@@ -93,7 +93,8 @@ class FakeContext:
 
     def tell(self, event: events.Event) -> None:
         """For tests: an event of the worker thread."""
-        self._do(lambda: self._emit(event))
+        ends = isinstance(event, events.Done)
+        self._do(lambda: self._finish(event) if ends else self._emit(event))
 
     def wait_for(self, call: tuple[str, object], timeout_s: float = 10.0) -> None:
         with self.progress:
