@@ -40,6 +40,7 @@ CAPITALISED = {
     "Fri": "friday", "Ln": "lane", "Sq": "square", "Conn": "connecticut", "Calif": "california",
     "Penn": "pennsylvania", "Mass": "massachusetts", "Tex": "texas", "Va": "virginia",
 }  # fmt: skip
+_SPANS = frozenset(n for n in CAPITALISED.values() if n.endswith(("day", "ry", "ber", "st", "il")))
 # Only before a number.
 BEFORE_NUMBER = {
     "no": "number", "nos": "numbers", "fig": "figure", "figs": "figures", "ch": "chapter",
@@ -47,6 +48,7 @@ BEFORE_NUMBER = {
     "mar": "march", "par": "paragraph", "wed": "wednesday", "sat": "saturday", "sun": "sunday",
     "op": "opus", "pt": "part", "apt": "apartment", "bk": "book", "ep": "episode", "rm": "room",
 }  # fmt: skip
+_LETTERS = {"p": "page", "P": "page", "c": "circa"}  # before a number
 DOTTED = {
     "e.g": "for example", "i.e": "that is", "p.s": "P S", "a.k.a": "also known as",
     "ph.d": "P H D", "b.sc": "B S C", "m.sc": "M S C",
@@ -76,8 +78,8 @@ def abbreviation(win: Window, past: Past) -> Reading | None:
     if win.first(1) != ".":
         return None
     word = win.text(0)
-    if word in ("p", "P") and win.kind(after_space(win, 2)) == DIGITS:
-        return Reading(("page",), 2, mark=0)
+    if word in _LETTERS and win.kind(after_space(win, 2)) == DIGITS:
+        return Reading((_LETTERS[word],), 2, mark=0)
     if len(word) == 1 or (word in ("Ph", "B", "M") and win.kind(2) == WORD):
         return _dotted(win)
     if word in TITLES and not (word == "Dr" and _is_street(win, past)):
@@ -91,6 +93,8 @@ def abbreviation(win: Window, past: Past) -> Reading | None:
             return Reading((BEFORE_NUMBER[word.lower()],), 2, mark=0)
     if long is None:
         return None
+    if long in _SPANS and win.first(2) in ("-", "–") and win.kind(3) == WORD:
+        return Reading((long, "to"), 3, mark=0)  # Mon.-Fri.
     return maybe_last(win, tuple(long.split()), 2, ends_before_capital=word.lower() == "etc")
 
 
@@ -173,7 +177,11 @@ def _initial(win: Window, letter: str) -> Reading | None:
     """A single letter with a period: an initial, or a letter that ends a sentence."""
     if letter.islower():
         return None
+    if win.kind(2) == DIGITS:
+        return Reading((letter, "dot"), 2, mark=0)  # H.264
     k = after_space(win, 2)
+    if k > 2 and win.first(k).islower() and letter != "I":
+        return Reading((letter,), 2, mark=0)
     if not win.first(k).isupper():
         return None
     single = win.kind(k) == WORD and len(win.text(k)) == 1 and win.first(k + 1) == "."

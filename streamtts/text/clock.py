@@ -15,6 +15,7 @@ MONTHS = (
 )  # fmt: skip
 _MONTH_WORDS = frozenset(MONTHS) | {"jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept",
                                     "oct", "nov", "dec"}  # fmt: skip
+_NOON = frozenset(("noon", "midnight", "Noon", "Midnight"))
 _MAX_PARTS = 6
 
 
@@ -137,14 +138,20 @@ def _time(win: Window) -> Reading | None:
         if len(hour) > 4 or len(minute) > 4:
             return None
         return Reading((*numbers.cardinal(hour), "to", *numbers.cardinal(minute)), 3)
-    used, more = 3, ()
+    used = 3
+    more: tuple[str, ...] = ()
     if win.first(3) == ":" and win.kind(4) == DIGITS and len(win.text(4)) == 2:
         seconds = win.text(4)
         more = _minutes(seconds) if seconds != "00" else ("zero", "zero")
         used = 5
     letters, after, mark = _meridiem(win, used)
-    said = _clock(hour, minute, spoken_hour=not letters and not more)
+    named = bool(letters or more) or (hour == "12" and minute == "00" and _noon(win, used))
+    said = _clock(hour, minute, spoken_hour=not named)
     return ranged(win, Reading((*said, *more, *letters), after, mark))
+
+
+def _noon(win: Window, n: int) -> bool:
+    return win.kind(n) == SPACE and win.kind(n + 1) == WORD and win.text(n + 1) in _NOON
 
 
 def _clock(hour: str, minute: str, *, spoken_hour: bool) -> tuple[str, ...]:

@@ -194,7 +194,7 @@ class Normalizer:
         past.glued, past.sign = False, ""
         past.block, past.fence = found.block, found.fence
         if found.ends:
-            self._pause((start, end), PERIOD)
+            self._pause((start, start if found.said else end), PERIOD)
         if found.said:
             self._emit(found.said, (start, end), COMMA)
         return True

@@ -2,91 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from streamtts.text import numbers
+from streamtts.text.figures import Number, scan
+from streamtts.text.money import money
 from streamtts.text.reading import NONE, Past, Reading
 from streamtts.text.tokens import DIGITS, SIGN, SPACE, SUPERSCRIPTS, WORD, Window
-from streamtts.text.units import CURRENCIES, MONEY_SCALES, SCALES, per, pluralised, unit
+from streamtts.text.units import CURRENCIES, SCALES, UNITS, unit
 
-_MAX_GROUPS = 11
 _ORDINAL_ENDINGS = ("st", "nd", "rd", "th")
 _SPECIAL = {("24", "7"): ("twenty", "four", "seven"), ("9", "11"): ("nine", "eleven"),
             ("50", "50"): ("fifty", "fifty")}  # fmt: skip
 _CARDINAL_AFTER = frozenset(("number", "no", "nos", "hashtag", "page", "pages", "line", "lines"))
-_SUB_PLURALS = {"cent": "cents", "penny": "pence", "paisa": "paise"}
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number as it is written.
-
-    Attributes:
-        whole: digits before the point, without the commas.
-        fraction: digits behind the point.
-        grouped: it was written with commas.
-        used: tokens.
-    """
-
-    whole: str
-    fraction: str
-    grouped: bool
-    used: int
-
-    @property
-    def plain(self) -> bool:
-        """Digits only, no commas and no point."""
-        return not self.grouped and not self.fraction
-
-    @property
-    def one(self) -> bool:
-        """Exactly one."""
-        return self.whole == "1" and not self.fraction
-
-    def said(self) -> tuple[str, ...]:
-        """As a quantity."""
-        if self.fraction:
-            return numbers.decimal(self.whole, self.fraction)
-        if len(self.whole) > 1 and self.whole[0] == "0":
-            return numbers.digits(self.whole)
-        return numbers.cardinal(self.whole)
-
-
-def scan(win: Window, k: int) -> Number | None:
-    """The number that begins at token k, with its commas and its decimal point.
-
-    Args:
-        win: the tokens.
-        k: where to look.
-
-    Returns:
-        The number, or None.
-
-    Raises:
-        Pending: it may go on.
-    """
-    point = win.first(k) == "."
-    if point:
-        if win.kind(k + 1) != DIGITS:
-            return None
-        return Number("0", win.text(k + 1), False, 2)
-    if win.kind(k) != DIGITS:
-        return None
-    token = win.peek(k)
-    whole, n = [token.text], k + 1
-    if len(token.text) <= 3 and token.text != "0" and not token.joined:
-        while len(whole) <= _MAX_GROUPS and _group(win, n):
-            whole.append(win.text(n + 1))
-            n += 2
-    fraction = ""
-    if win.first(n) == "." and win.kind(n + 1) == DIGITS and not token.cut:
-        fraction = win.text(n + 1)
-        n += 2
-    return Number("".join(whole), fraction, len(whole) > 1, n - k)
-
-
-def _group(win: Window, n: int) -> bool:
-    return win.first(n) == "," and win.kind(n + 1) == DIGITS and len(win.text(n + 1)) == 3
 
 
 def quantity(win: Window, past: Past) -> Reading | None:
@@ -105,7 +31,7 @@ def quantity(win: Window, past: Past) -> Reading | None:
     sign, k = _sign(win, past)
     c = win.first(k)
     if c in CURRENCIES and win.kind(k) == SIGN:
-        found = _money(win, k)
+        found = money(win, k)
         return found and Reading((*sign, *found.words), found.used)
     if c in numbers.VULGAR:
         found = _united(win, k + 1, numbers.fraction(*numbers.VULGAR[win.text(k)]), one=True)
@@ -158,6 +84,12 @@ def _attached(win: Window, k: int, number: Number, past: Past) -> Reading | None
         found = _range(win, k, number, past)
         if found:
             return found
+    if c == "-" and win.kind(n + 1) == WORD and win.text(n + 1) in UNITS:
+        found_unit = unit(win, n + 1)
+        if found_unit and len(win.text(n + 1)) > 1:  # a 6-ft plan
+            return Reading((*number.said(), *found_unit.singular), n + 1 + found_unit.used)
+    if c == ":" and number.fraction and win.kind(n + 1) == DIGITS:
+        return Reading((*number.said(), "to"), n + 1, mark=NONE)
     if c == "'" and number.plain and win.kind(n + 1) == DIGITS and not past.glued:
         return _feet(win, n, number)
     if c == "x" and kind == WORD and win.text(n) == "x" and win.kind(n + 1) == DIGITS:
@@ -214,7 +146,14 @@ def _fraction(win: Window, n: int, number: Number) -> Reading:
         return Reading((*_id(number.whole), "slash", *_id(below)), n + 2)
     if int(below) < 2 or int(number.whole) > 100:
         return Reading((*number.said(), "over", *numbers.cardinal(below)), n + 2)
-    return Reading(numbers.fraction(int(number.whole), int(below)), n + 2)
+    said = numbers.fraction(int(number.whole), int(below))
+    found = unit(win, n + 2)
+    if found is None or int(number.whole) >= int(below):
+        return _united(win, n + 2, said, one=False)
+    if number.one:
+        return Reading((*said, *found.singular), n + 2 + found.used)
+    article = "an" if found.singular[0] in ("ounce", "hour", "inch") else "a"
+    return Reading((*said, "of", article, *found.singular), n + 2 + found.used)
 
 
 def _mixed(win: Window, n: int, number: Number) -> Reading | None:
@@ -309,8 +248,11 @@ def _scaled(win: Window, n: int, number: Number) -> Reading | None:
     said = number.said()
     glued = win.kind(n) == WORD
     m = n if glued else n + 1
-    if glued and win.text(n) in ("bn", "mn", "mln", "tn"):
-        return Reading((*said, SCALES[win.text(n)]), n + 1)
+    if glued:
+        scale = {"M": "million", "B": "billion" if number.fraction else ""}.get(win.text(n))
+        scale = scale or (SCALES.get(win.text(n)) if len(win.text(n)) <= 3 else None)
+        if scale:
+            return Reading((*said, scale), n + 1)
     if win.kind(n) == SPACE and win.kind(m) == WORD and win.text(m) in SCALES:
         found = unit(win, m + 1) if win.kind(m + 1) in (SPACE, SIGN) else None
         words = (*said, SCALES[win.text(m)])
@@ -322,44 +264,6 @@ def _scaled(win: Window, n: int, number: Number) -> Reading | None:
         return None
     said = (*said, *(found.singular if number.one else found.plural))
     return ranged(win, Reading(said, n + found.used))
-
-
-def _money(win: Window, k: int) -> Reading | None:
-    """$3.50, $1.2 million, €5bn, $5–10, $5/month."""
-    name, sub = CURRENCIES[win.text(k)]
-    if win.first(k + 1) == "-":
-        return None
-    number = scan(win, k + 1)
-    if number is None:
-        return None
-    n = k + 1 + number.used
-    said: tuple[str, ...] = number.said()
-    many = not number.one
-    if win.first(n) in ("-", "–") and (win.kind(n + 1) == DIGITS or win.first(n + 1) in CURRENCIES):
-        m = n + 2 if win.first(n + 1) in CURRENCIES else n + 1
-        second = scan(win, m)
-        if second:
-            said, many, n = (*said, "to", *second.said()), True, m + second.used
-            number = second
-    m = n + 1 if win.kind(n) == SPACE else n
-    scales = SCALES if m > n else MONEY_SCALES
-    if win.kind(m) == WORD and win.text(m) in scales:
-        said, many, n = (*said, scales[win.text(m)]), True, m + 1
-    elif len(number.fraction) == 2 and sub and "to" not in said:
-        more, used = per(win, n)
-        return Reading((*_coins(number, name, sub), *more), n + used)
-    more, used = per(win, n)
-    return Reading((*said, *(pluralised(name) if many else (name,)), *more), n + used)
-
-
-def _coins(number: Number, name: str, sub: str) -> tuple[str, ...]:
-    cents = int(number.fraction)
-    small = (*numbers.cardinal(str(cents)), sub if cents == 1 else _SUB_PLURALS[sub])
-    if int(number.whole) == 0 and cents:
-        return small
-    whole = numbers.cardinal(number.whole)
-    big = (*whole, *((name,) if number.whole == "1" else pluralised(name)))
-    return (*big, "and", *small) if cents else big
 
 
 def _bare(number: Number, past: Past, win: Window, k: int) -> tuple[str, ...]:

@@ -170,7 +170,7 @@ def _dots(win: Window, n: int) -> tuple[int, int]:
     while run < _TAIL and win.first(n + run) == ".":
         run += 1
     if run == 1:
-        return 1, PERIOD
+        return 1, NONE if win.first(n + 1) in (",", ";") else PERIOD
     k = n + run
     while k < n + run + 3 and win.first(k) in ('"', "'", "*", "_", ")"):
         k += 1

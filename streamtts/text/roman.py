@@ -39,12 +39,20 @@ def numeral(win: Window, past: Past) -> Reading | None:
     Raises:
         Pending: more text is needed.
     """
-    if win.first(0) not in "IVXLC" or not past.in_sentence or past.mark != NONE or past.glued:
+    lower = win.first(0) in "ivx" and past.word.lower() in _LABELS
+    if (
+        not (lower or win.first(0) in "IVXLC")
+        or not past.in_sentence
+        or past.mark != NONE
+        or past.glued
+    ):
         return None
     before = past.word
     if not before or not (before[0].isupper() or before.lower() in _LABELS):
         return None
     text = win.text(0)
+    if lower and len(text) > 1:
+        text = text.upper()
     value = numbers.roman(text)
     if not 0 < value <= 100 or past.capitals or (win.first(1) == "'" and text != "I"):
         return None

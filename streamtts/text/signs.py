@@ -9,7 +9,6 @@ from streamtts.text.tokens import (
     DIGITS,
     GREEK,
     NEWLINE,
-    SIGN,
     SPACE,
     SUPERSCRIPTS,
     WORD,

@@ -25,14 +25,16 @@ _USED = (
 )
 _SINGLE = {
     "mi": "mile", "ft": "foot", "yd": "yard", "lb": "pound", "lbs": "pound", "oz": "ounce",
-    "gal": "gallon", "mph": "mile per hour", "kph": "kilometer per hour", "kmh": "kilometer per hour",
+    "gal": "gallon", "mph": "mile per hour", "kph": "kilometer per hour",
+    "kmh": "kilometer per hour",
     "mpg": "mile per gallon", "rpm": "revolution per minute", "fps": "frame per second",
     "hr": "hour", "hrs": "hour", "h": "hour", "min": "minute", "mins": "minute", "sec": "second",
     "secs": "second", "yr": "year", "yrs": "year", "wk": "week", "wks": "week", "mo": "month",
     "pt": "point", "pts": "point", "px": "pixel", "dpi": "dot per inch", "ppm": "part per million",
     "dB": "decibel", "ha": "hectare", "tbsp": "tablespoon", "tsp": "teaspoon", "mol": "mole",
     "sqft": "square foot", "cc": "C C", "psi": "P S I", "bpm": "beat per minute", "kt": "knot",
-    "USD": "U S dollar", "EUR": "euro", "GBP": "british pound", "JPY": "yen", "CAD": "canadian dollar",
+    "USD": "U S dollar", "EUR": "euro", "GBP": "british pound", "JPY": "yen",
+    "CAD": "canadian dollar",
     "AUD": "australian dollar", "CHF": "swiss franc", "INR": "rupee", "CNY": "yuan", "K": "K",
     "k": "K", "qt": "quart", "nmi": "nautical mile", "atm": "atmosphere", "km²": "square kilometer",
 }  # fmt: skip
@@ -40,9 +42,9 @@ _PLURALS = {
     "foot": "feet", "inch": "inches", "yen": "yen", "yuan": "yuan", "C": "C",
     "I": "I", "K": "K", "pence": "pence", "percent": "percent", "celsius": "celsius",
 }  # fmt: skip
-# These are words too: units only when glued to the number, or (True) also behind a blank.
-_ATTACHED = {"h": False, "s": False, "m": True, "g": True, "l": False, "K": False, "k": False,
-             "A": False, "b": False, "mo": False, "N": False, "pt": False, "min": True, "h ": True}  # fmt: skip
+# Units only when glued to the number: behind a blank they are letters or words.
+_GLUED = frozenset(("h", "s", "l", "K", "k", "A", "b", "mo", "N", "pt", "J"))
+_SHORTENED = frozenset(("ft", "lb", "lbs", "oz", "hr", "hrs", "min", "mins", "sec", "yd", "yds"))
 _PER = {
     "h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "mo": "month",
     "yr": "year", "day": "day", "month": "month", "year": "year", "hour": "hour", "week": "week",
@@ -65,7 +67,7 @@ CURRENCIES = {
 
 
 def _table() -> dict[str, str]:
-    table = {w: n for w, n in _METRES.items() if w not in ("B", "b", "L", "bps", "Wh")}
+    table = {w: n for w, n in _METRES.items() if w not in ("B", "b", "L", "bps", "Wh", "bit")}
     for used in _USED.split():
         prefix = "k" if used[0] == "K" else used[0]
         table[used] = _PREFIXES[prefix] + _METRES[used[1:]]
@@ -140,8 +142,8 @@ def _sign_unit(win: Window, k: int, n: int, spaced: bool) -> Unit | None:
         scale = {"C": ("celsius",), "F": ("fahrenheit",)}
         m = n + 2 if win.kind(n + 1) == SPACE else n + 1
         if win.kind(m) == WORD and win.text(m) in scale:
-            name = scale[win.text(m)]
-            return Unit(("degree", *name), ("degrees", *name), m + 1 - k)
+            kind = scale[win.text(m)]
+            return Unit(("degree", *kind), ("degrees", *kind), m + 1 - k)
         return Unit(("degree",), ("degrees",), n + 1 - k)
     if c == "μ" and win.kind(n + 1) == WORD and "μ" + win.text(n + 1) in UNITS:
         return _word_unit(win, k, n + 1, "μ" + win.text(n + 1), spaced)
@@ -153,7 +155,7 @@ def _sign_unit(win: Window, k: int, n: int, spaced: bool) -> Unit | None:
 
 def _word_unit(win: Window, k: int, n: int, text: str, spaced: bool) -> Unit | None:
     name = UNITS.get(text)
-    if name is None or (spaced and not _ATTACHED.get(text, True)):
+    if name is None or (spaced and text in _GLUED):
         return None
     if text in ("m", "g", "min") and spaced and win.first(n + 1) == "'":
         return None

@@ -28,7 +28,7 @@ _WORDS = frozenset(
 ) - {"NAACP"}
 # Spelled though they could be read.
 _SPELLED = frozenset(
-    "USA UAE FAQ API CEO CFO CTO CIO COO EU UK UN UFO AI IT US ID IQ EQ IP OS UI UX AP IOU IRA IRS "
+    "USA UAE LED HDMI OLED VPN SSD FAQ API CEO CFO CTO CIO COO EU UK UN UFO AI IT US ID IQ EQ IP OS UI UX AP IOU IRA IRS "
     "ATM AKA ETA EPA EKG ECG IBM IPO ISP ISO USB URL UTC URI UPS USC UCLA IEEE AOL AMC AMD AWS "
     "HIV DOB ESPN NCAA EEG AC DIY OCD ADHD ACLU NAACP AARP ICU ER IV ICE OECD IMF IOC IDE SEO "
     "CIA FBI NSA DEA DOJ DOA MIA PIN ROI SUV RIP UFC ABC HBO CEO NGO ESL GPA LLC HOA SAT".split()
@@ -46,11 +46,14 @@ _ODD = {
 }  # fmt: skip
 _BARE = {
     "vs": ("versus",), "etc": ("et", "cetera"), "approx": ("approximately",), "Mr": ("mister",),
-    "Mrs": ("missus",), "Ms": ("miz",), "Dr": ("doctor",), "Prof": ("professor",), "Jr": ("junior",),
-    "Sr": ("senior",), "Blvd": ("boulevard",), "Ave": ("avenue",), "Sgt": ("sergeant",), "ok": ("okay",),
+    "Mrs": ("missus",), "Ms": ("miz",), "Dr": ("doctor",), "Prof": ("professor",),
+    "Jr": ("junior",),
+    "Sr": ("senior",), "Blvd": ("boulevard",), "Ave": ("avenue",), "Sgt": ("sergeant",),
+    "ok": ("okay",),
     "Ok": ("okay",), "km": ("kilometers",), "kg": ("kilograms",), "cm": ("centimeters",),
     "mm": ("millimeters",), "mph": ("miles", "per", "hour"), "kph": ("kilometers", "per", "hour"),
-    "lbs": ("pounds",), "hrs": ("hours",), "yrs": ("years",), "tbsp": ("tablespoons",), "ft": ("feet",),
+    "lbs": ("pounds",), "hrs": ("hours",), "yrs": ("years",), "tbsp": ("tablespoons",),
+    "ft": ("feet",),
     "tsp": ("teaspoons",), "pm": ("P", "M"), "Sept": ("september",),
 }  # fmt: skip
 _LEADING = frozenset(("tis", "twas", "em", "cause", "til", "till", "bout", "round", "twere", "n"))

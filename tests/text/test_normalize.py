@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ PIECES = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None, derandomize=True, database=None)
 @given(PIECES, st.lists(st.integers(0, 400), max_size=12), st.booleans(), st.booleans())
 def test_the_cut_does_not_matter(
     text: str, cuts: list[int], markdown: bool, normalize: bool
@@ -76,7 +77,7 @@ def test_the_cut_does_not_matter(
 
     edges = [0, *sorted(c % (len(text) + 1) for c in cuts), len(text)]
     whole = run([text])
-    assert run([text[a:b] for a, b in zip(edges, edges[1:], strict=False)]) == whole
+    assert run([text[a:b] for a, b in pairwise(edges)]) == whole
     assert run(list(text)) == whole
     well_formed(whole, len(text))
 
@@ -84,7 +85,8 @@ def test_the_cut_does_not_matter(
 def well_formed(items: list[Spoken], chars: int) -> None:
     end = 0
     for item in items:
-        assert end <= item.char_start < item.char_end <= chars
+        assert end <= item.char_start <= item.char_end <= chars
+        assert item.char_start < item.char_end or not item.words
         end = item.char_end
         assert item.words or item.mark
         assert 0 <= item.mark <= 4
@@ -178,11 +180,11 @@ def test_a_fence_that_is_not_closed_is_silent_and_ends_with_the_text() -> None:
 
 LOOKS = 300  # at tokens, for each character: a bound that does not depend on the length
 HOSTILE = [
-    "a", "1", ".", "@", "\u0301", "e\u0301", "**", "[[", "](", "a.", "1.", "1,", "1,111,", "1-", "1/",
-    "1:", "1 ", "a-", "a'", "'", '"', "(", "#", "$", "$1", "<a", "<", "&", "&amp;", "|", "|-", "\n",
+    "a", "1", ".", "@", "\u0301", "e\u0301", "**", "[[", "](", "a.", "1.", "1,", "1,111,", "1-",
+    "1/", "1:", "1 ", "a-", "a'", "'", '"', "(", "#", "$", "$1", "<a", "<", "&", "&amp;", "|", "|-", "\n",
     "\n-", "- ", "`", "```", "😀", "你", "I", "IV ", "A ", "A.", "U.S. ", "No. ", "http://", "a@",
-    "a_", "a_1", "½", "²", "α", "=", "+", "5 ", "5 k", "555 ", "(555) ", "\0", "?!", "…", "— ", "\ud83d",
-    "!", "-", "1.1.", "v1", "May 5 ", "St. ", "'s", "HTML", "aB", "ß",
+    "a_", "a_1", "½", "²", "α", "=", "+", "5 ", "5 k", "555 ", "(555) ", "\0", "?!", "…", "— ",
+    "\ud83d", "!", "-", "1.1.", "v1", "May 5 ", "St. ", "'s", "HTML", "aB", "ß",
 ]  # fmt: skip
 
 
