@@ -18,7 +18,7 @@ from websockets.http11 import Request
 from streamtts.server.websocket import HANG_UP
 
 WRITE_BUFFER_BYTES = 32_768  # what lies here and in the kernel is beyond recall at a barge-in
-LINGER_S = 2.0  # for a client to read why it was closed
+LINGER_S = 1.0  # for a client to read why it was closed
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

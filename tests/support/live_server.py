@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+
 from streamtts import config as schema
 from streamtts.config import Config
 from streamtts.protocol.frames import HEADER_BYTES, Header, unpack_header
@@ -17,7 +19,6 @@ from streamtts.protocol.parts import VoiceInfo
 from streamtts.server import lifecycle
 from streamtts.server.gateway import Gateway
 from streamtts.server.security import Keys, load_keys
-from websockets.asyncio.client import ClientConnection, connect
 
 GUARD_S = 20.0  # against hanging
 
@@ -28,6 +29,11 @@ class WatchedGateway(Gateway):
     def __init__(self, config: Config, keys: Keys) -> None:
         super().__init__(config, keys)
         self.serving = threading.Event()
+        self.emptied = threading.Event()
+
+    def leave(self, peer: Any) -> None:
+        super().leave(peer)
+        self.emptied.set()
 
     def serve(self, service: Any, voices: Sequence[VoiceInfo]) -> None:
         super().serve(service, voices)
