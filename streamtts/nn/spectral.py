@@ -70,11 +70,20 @@ def mel_filterbank(n_fft: int, sample_rate: int = SAMPLE_RATE, n_mels: int = N_M
     return (filters / weights).float()
 
 
-def mel_to_linear(n_fft: int, sample_rate: int = SAMPLE_RATE, n_mels: int = N_MELS) -> Tensor:
+def mel_to_linear(
+    n_fft: int, sample_rate: int = SAMPLE_RATE, n_mels: int = N_MELS, *, reach_hz: float = 0.0
+) -> Tensor:
     """Matrix that spreads mel energies over linear bins, by interpolating between mel centres.
 
     A cheap stand-in for the pseudo-inverse of `mel_filterbank` that never goes below zero: every
-    bin is a weighted mean of its two neighbouring mel energies.
+    bin is a weighted mean of mel energies.
+
+    Args:
+        n_fft: length of the transform; the bins are at `k * sample_rate / n_fft`.
+        sample_rate: in Hz.
+        n_mels: M.
+        reach_hz: how far an energy reaches to either side, at least; energies always reach to
+            their neighbours' centres, so with 0 this is linear interpolation.
 
     Returns:
         (n_mels, n_fft // 2 + 1) float32; every column sums to one.
@@ -82,13 +91,12 @@ def mel_to_linear(n_fft: int, sample_rate: int = SAMPLE_RATE, n_mels: int = N_ME
     centres = mel_edges_hz(n_mels, sample_rate / 2)[1:-1]
     bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * (sample_rate / n_fft)
     bins = bins.clamp(float(centres[0]), float(centres[-1]))
-    left = (torch.searchsorted(centres, bins, right=True) - 1).clamp(0, n_mels - 2)
-    share = (bins - centres[left]) / (centres[left + 1] - centres[left])
-    matrix = torch.zeros(n_mels, bins.shape[0], dtype=torch.float64)
-    columns = torch.arange(bins.shape[0])
-    matrix[left, columns] = 1.0 - share
-    matrix[left + 1, columns] += share
-    return matrix.float()
+    gaps = centres.diff().clamp_min(reach_hz)
+    below, above = torch.cat([gaps[:1], gaps]), torch.cat([gaps, gaps[-1:]])
+    distance = bins - centres[:, None]
+    reach = torch.where(distance < 0, below[:, None], above[:, None])
+    weights = (1.0 - distance.abs() / reach).clamp_min(0.0)
+    return (weights / weights.sum(dim=0)).float()
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,1 @@
+"""Frames to sound: harmonics and noise, shaped frame by frame. Torch only."""
