@@ -207,7 +207,8 @@ def train_vocoder(
     begun_s, begun_at = time.monotonic(), trainer.steps_done
     recent: list[float] = []
     while trainer.steps_done < training.steps:
-        recent.append(trainer.step(learnt))
+        loss = trainer.step(learnt)
+        recent.append(loss)
         done = trainer.steps_done
         if done % training.valid_steps == 0 or done == training.steps:
             with (out_dir / "vocoder.csv").open("a", encoding="utf-8") as file:
@@ -217,7 +218,7 @@ def train_vocoder(
             trainer.save(out_dir / "vocoder.pt")
         if progress is not None:
             rate = (done - begun_at) / max(1e-9, time.monotonic() - begun_s)
-            progress(done, training.steps, recent[-1] if recent else math.nan, rate)
+            progress(done, training.steps, loss, rate)
     return _export(trainer, out_dir / "vocoder.safetensors")
 
 
