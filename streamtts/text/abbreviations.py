@@ -7,11 +7,11 @@ from streamtts.text.tokens import DIGITS, END, NEWLINE, SIGN, SPACE, WORD, Windo
 
 # A name follows: never the end of a sentence.
 TITLES = {
-    "Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor",
+    "Mr": "mister", "Mrs": "missus", "Ms": "ms", "Dr": "doctor", "Prof": "professor",
     "Rev": "reverend", "Hon": "honorable", "Gen": "general", "Col": "colonel", "Sgt": "sergeant",
     "Capt": "captain", "Lt": "lieutenant", "Cmdr": "commander", "Maj": "major",
     "Gov": "governor", "Sen": "senator", "Rep": "representative", "Pres": "president",
-    "Messrs": "messers", "Mme": "madame", "Mlle": "mademoiselle", "Fr": "father",
+    "Messrs": "messrs", "Mme": "madame", "Mlle": "mademoiselle", "Fr": "father",
     "Drs": "doctors",
     "Supt": "superintendent", "Insp": "inspector", "Mt": "mount", "Ft": "fort", "Adm": "admiral",
     "Cpl": "corporal", "Pvt": "private", "Det": "detective", "Amb": "ambassador",
@@ -24,12 +24,12 @@ ANYWHERE = {
     "blvd": "boulevard", "jr": "junior", "sr": "senior", "bros": "brothers",
     "misc": "miscellaneous",
     "govt": "government", "assn": "association", "est": "established", "cf": "compare",
-    "tel": "telephone", "ext": "extension", "avg": "average", "temp": "temperature",
+    "tel": "telephone", "ext": "extension", "avg": "average",
     "ca": "circa", "hwy": "highway", "pkwy": "parkway", "intl": "international",
     "mfg": "manufacturing", "univ": "university", "asst": "assistant", "assoc": "associate",
     "incl": "including", "vol": "volume", "vols": "volumes", "viz": "namely",
     "resp": "respectively",
-    "esq": "esquire",
+    "esq": "esquire", "eg": "for example", "ie": "that is",
 }  # fmt: skip
 # Only with a capital (the word in lower case is another word, or none).
 CAPITALISED = {
@@ -37,8 +37,7 @@ CAPITALISED = {
     "Jun": "june", "Jul": "july", "Aug": "august", "Sep": "september", "Sept": "september",
     "Oct": "october", "Nov": "november", "Dec": "december", "Mon": "monday", "Tue": "tuesday",
     "Tues": "tuesday", "Thu": "thursday", "Thur": "thursday", "Thurs": "thursday",
-    "Fri": "friday", "Ln": "lane", "Sq": "square", "Conn": "connecticut", "Calif": "california",
-    "Penn": "pennsylvania", "Mass": "massachusetts", "Tex": "texas", "Va": "virginia",
+    "Fri": "friday", "Ln": "lane", "Sq": "square", "Calif": "california",
 }  # fmt: skip
 _SPANS = frozenset(n for n in CAPITALISED.values() if n.endswith(("day", "ry", "ber", "st", "il")))
 # Only before a number.

@@ -66,6 +66,8 @@ def _parts(win: Window, past: Past) -> Reading | None:
         return Reading(_phone_words(parts), n)
     if sign == "." and lengths == [2, 2, 4] and int(parts[1]) <= 12:
         return Reading(_date([parts[2], parts[1], parts[0]], [4, 2, 2]) or (), n)
+    if sign == "." and len(parts) == 3 and lengths[0] <= 3 and lengths[1:] == [3, 3]:
+        return Reading(numbers.cardinal("".join(parts)), n)  # 1.000.000
     if sign == "." and len(parts) >= 3:
         if lengths == [3, 3, 4]:
             return Reading(_phone_words(parts), n)
@@ -135,7 +137,7 @@ def _time(win: Window) -> Reading | None:
         return None
     hour, minute = win.text(0), win.text(2)
     if len(hour) > 2 or len(minute) != 2 or int(minute) > 59 or int(hour) > 24:
-        if len(hour) > 4 or len(minute) > 4:
+        if len(hour) > 3 or len(minute) > 3:
             return None
         return Reading((*numbers.cardinal(hour), "to", *numbers.cardinal(minute)), 3)
     used = 3

@@ -37,7 +37,8 @@ class Normalizer:
 
     Args:
         text_format: "plain" or "markdown". Emphasis, headings, list markers and back-ticks are
-            never spoken in either; fenced code, tables and quotes are known in markdown only.
+            never spoken in either, nor are emoji, other scripts, and the address behind a link's
+            text; fenced code (not spoken), tables and quotes are known in markdown only.
         normalize: False reads words and punctuation only: no abbreviations, numbers digit by
             digit, signs silent.
 

@@ -90,6 +90,11 @@ def _attached(win: Window, k: int, number: Number, past: Past) -> Reading | None
             return Reading((*number.said(), *found_unit.singular), n + 1 + found_unit.used)
     if c == ":" and number.fraction and win.kind(n + 1) == DIGITS:
         return Reading((*number.said(), "to"), n + 1, mark=NONE)
+    if c == "/" and number.fraction and win.kind(n + 1) == DIGITS:
+        return Reading((*number.said(), "out", "of"), n + 1, mark=NONE)
+    if c == "'" and number.plain and win.kind(n + 1) == WORD and win.text(n + 1) == "s":
+        said = numbers.year(number.whole) if numbers.is_year(number.whole) else number.said()
+        return Reading(numbers.plural(said), n + 2)
     if c == "'" and number.plain and win.kind(n + 1) == DIGITS and not past.glued:
         return _feet(win, n, number)
     if c == "x" and kind == WORD and win.text(n) == "x" and win.kind(n + 1) == DIGITS:

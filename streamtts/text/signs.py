@@ -27,7 +27,6 @@ _BETWEEN_NUMBERS = {
     "–": "minus",
     "*": "times",
     "/": "divided by",
-    "^": "to the power of",
 }
 _DOUBLED = {"=": "equals", "+": "plus plus", "&": "and"}
 _ENTITIES = {"amp": "and", "nbsp": "", "lt": "less than", "gt": "greater than", "quot": "",
@@ -73,6 +72,11 @@ def sign(win: Window, past: Past, *, markdown: bool) -> Reading | None:
 
 
 def _lettered(win: Window, past: Past, c: str) -> Reading | None:
+    if c == "^" and past.glued and (past.numeric or len(past.word) == 1):
+        minus = win.first(1) in ("-", "−")
+        if win.kind(2 if minus else 1) == DIGITS:
+            said = ("to", "the", "power", "of", *(("minus",) if minus else ()))
+            return Reading(said, 2 if minus else 1, mark=NONE)
     if c in _BETWEEN_NUMBERS and past.numeric:
         k = 2 if win.kind(1) == SPACE else 1
         if win.kind(k) == DIGITS and (k == 1) == past.glued:
@@ -163,6 +167,7 @@ def _angle(win: Window, past: Past, c: str) -> Reading:
     equal = 1 if win.first(1) == "=" else 0
     k = 2 + equal if win.kind(1 + equal) == SPACE else 1 + equal
     spaced = k == 2 + equal and not past.glued and win.kind(k) in (WORD, DIGITS)
+    spaced = spaced or (past.glued and len(past.word) == 1 and win.kind(k) == WORD)
     if not past.in_sentence and win.kind(k) != DIGITS:
         spaced = False
     if spaced or (win.kind(k) == DIGITS and (past.numeric or not past.glued)):

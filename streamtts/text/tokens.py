@@ -246,6 +246,6 @@ class Window:
     def advance(self, count: int) -> None:
         """Leave the first `count` tokens behind."""
         self._head += count
-        if self._head > 512:
+        if self._head > 512 and 2 * self._head > len(self._lexer.tokens):
             del self._lexer.tokens[: self._head]
             self._head = 0

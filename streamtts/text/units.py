@@ -19,8 +19,9 @@ _PREFIXES = {
 }  # fmt: skip
 # Prefix and unit together; without a list, "cs" and "PB" in prose would turn into units.
 _USED = (
-    "km cm mm nm μm kg mg μg kW MW GW TW mW kV mV MV kHz MHz GHz THz kJ MJ kPa MPa hPa kB KB MB GB "
-    "TB PB kb Kb Mb Gb ml mL cl kN kWh MWh GWh TWh ms ns μs keV MeV GeV kbps Kbps Mbps Gbps mA kcal "
+    "km cm mm nm μm kg mg μg kW MW GW TW mW kV mV MV kHz MHz GHz THz kJ MJ kPa MPa hPa kB KB MB "
+    "GB TB PB kb Kb Mb Gb ml mL cl kN kWh MWh GWh TWh ms ns μs keV MeV GeV kbps Kbps "
+    "Mbps Gbps mA kcal "
     "Gbit Mbit kbit"
 )
 _SINGLE = {
@@ -43,7 +44,7 @@ _PLURALS = {
     "I": "I", "K": "K", "pence": "pence", "percent": "percent", "celsius": "celsius",
 }  # fmt: skip
 # Units only when glued to the number: behind a blank they are letters or words.
-_GLUED = frozenset(("h", "s", "l", "K", "k", "A", "b", "mo", "N", "pt", "J"))
+_GLUED = frozenset(("l", "K", "k", "b", "mo", "N", "pt", "J"))
 _SHORTENED = frozenset(("ft", "lb", "lbs", "oz", "hr", "hrs", "min", "mins", "sec", "yd", "yds"))
 _PER = {
     "h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "mo": "month",
@@ -67,7 +68,7 @@ CURRENCIES = {
 
 
 def _table() -> dict[str, str]:
-    table = {w: n for w, n in _METRES.items() if w not in ("B", "b", "L", "bps", "Wh", "bit")}
+    table = {w: n for w, n in _METRES.items() if w not in ("A", "B", "b", "L", "bps", "Wh", "bit")}
     for used in _USED.split():
         prefix = "k" if used[0] == "K" else used[0]
         table[used] = _PREFIXES[prefix] + _METRES[used[1:]]

@@ -15,7 +15,7 @@ _SPELLED = frozenset(
     "html htm php asp aspx exe jpeg io ai edu uk us tv ip py pdf sql csv api cpp css js ts tsx jsx "
     "xml txt mp md rs eu ui url doc xls ppt docx xlsx pptx".split()
 )
-_SAID = {"jpeg": ("jay", "peg"), "json": ("jason",), "yaml": ("yaml",), "www": ("W", "W", "W"),
+_SAID = {"jpeg": ("jay", "peg"), "www": ("W", "W", "W"),
          "docx": ("doc", "X"), "doc": ("doc",)}  # fmt: skip
 _UPPER = frozenset("COM NET ORG TXT PDF CSV MD EXE ZIP JPG PNG EDU GOV".split())
 _LOOK = 24

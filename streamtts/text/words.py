@@ -28,7 +28,8 @@ _WORDS = frozenset(
 ) - {"NAACP"}
 # Spelled though they could be read.
 _SPELLED = frozenset(
-    "USA UAE LED HDMI OLED VPN SSD FAQ API CEO CFO CTO CIO COO EU UK UN UFO AI IT US ID IQ EQ IP OS UI UX AP IOU IRA IRS "
+    "USA UAE LED HDMI OLED VPN SSD UNHCR IMHO "
+    "FAQ API CEO CFO CTO CIO COO EU UK UN UFO AI IT US ID IQ EQ IP OS UI UX AP IOU IRA IRS "
     "ATM AKA ETA EPA EKG ECG IBM IPO ISP ISO USB URL UTC URI UPS USC UCLA IEEE AOL AMC AMD AWS "
     "HIV DOB ESPN NCAA EEG AC DIY OCD ADHD ACLU NAACP AARP ICU ER IV ICE OECD IMF IOC IDE SEO "
     "CIA FBI NSA DEA DOJ DOA MIA PIN ROI SUV RIP UFC ABC HBO CEO NGO ESL GPA LLC HOA SAT".split()
@@ -37,16 +38,22 @@ _AMBIGUOUS = frozenset(("IT", "US", "WHO", "AM", "OR", "ICE", "ME", "RAM", "MD",
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 _NAMES = frozenset(("Mc", "Mac", "De", "Di", "Le", "La", "Van", "Fitz", "Du", "Da", "Des", "Mac"))
 _ODD = {
+    "WWI": ("world", "war", "one"), "WWII": ("world", "war", "two"),
     "PhD": ("P", "H", "D"), "PhDs": ("P", "H", "d's"), "MacBook": ("mac", "book"),
     "LaTeX": ("lay", "tech"), "iOS": ("I", "O", "S"), "LLaMA": ("llama",),
     "OpenAI": ("open", "A", "I"),
-    "MySQL": ("my", "S", "Q", "L"), "NoSQL": ("no", "S", "Q", "L"), "WiFi": ("wi", "fi"),
+    "MySQL": ("my", "S", "Q", "L"), "NoSQL": ("no", "S", "Q", "L"), "WiFi": ("wifi",), "Wi": ("why",), "Fi": ("fie",),
     "DevOps": ("dev", "ops"), "LoRA": ("lora",), "MacOS": ("mac", "O", "S"),
     "macOS": ("mac", "O", "S"),
 }  # fmt: skip
+# Names that letter-to-sound would spoil.
+_RESPELLED = {
+    "json": ("jason",), "yaml": ("yamel",), "jpeg": ("jay", "peg"), "gui": ("gooey",),
+    "wysiwyg": ("wizzy", "wig"), "wasm": ("wazzum",),
+}  # fmt: skip
 _BARE = {
     "vs": ("versus",), "etc": ("et", "cetera"), "approx": ("approximately",), "Mr": ("mister",),
-    "Mrs": ("missus",), "Ms": ("miz",), "Dr": ("doctor",), "Prof": ("professor",),
+    "Mrs": ("missus",), "Ms": ("ms",), "Dr": ("doctor",), "Prof": ("professor",),
     "Jr": ("junior",),
     "Sr": ("senior",), "Blvd": ("boulevard",), "Ave": ("avenue",), "Sgt": ("sergeant",),
     "ok": ("okay",),
@@ -54,7 +61,8 @@ _BARE = {
     "mm": ("millimeters",), "mph": ("miles", "per", "hour"), "kph": ("kilometers", "per", "hour"),
     "lbs": ("pounds",), "hrs": ("hours",), "yrs": ("years",), "tbsp": ("tablespoons",),
     "ft": ("feet",),
-    "tsp": ("teaspoons",), "pm": ("P", "M"), "Sept": ("september",),
+    "tsp": ("teaspoons",), "pm": ("P", "M"),
+    "ie": ("that", "is"), "eg": ("for", "example"), "Sept": ("september",),
 }  # fmt: skip
 _LEADING = frozenset(("tis", "twas", "em", "cause", "til", "till", "bout", "round", "twere", "n"))
 _LABELS = frozenset(
@@ -85,6 +93,8 @@ def word(win: Window, past: Past) -> Reading:
     while used < 7 and win.first(used) == "'" and win.kind(used + 1) == WORD:
         text += "'" + win.text(used + 1)
         used += 2
+    if text in _ODD:
+        return Reading(_ODD[text], used)
     special = _special(text, win, used, past)
     if special:
         return special
@@ -135,6 +145,8 @@ def read(text: str) -> tuple[str, ...]:
     """
     if text in _ODD:
         return _ODD[text]
+    if text.lower() in _RESPELLED:
+        return _RESPELLED[text.lower()]
     base, apostrophe, rest = text.partition("'")
     if text[1:].islower() or text.islower() or not base:
         return (text.lower(),) if _VOWELS.search(text.upper()) else unvoiced(text)
@@ -158,7 +170,7 @@ def unvoiced(text: str) -> tuple[str, ...]:
     """A word without a vowel: an interjection (hmm, shh) is a word, the rest is spelled."""
     low = text.lower()
     if "'" in low or len(low) > 6 or low in ("mr", "mrs", "ms", "dr", "st", "nth", "pst", "psst"):
-        return ({"mr": "mister", "mrs": "missus", "ms": "miz", "dr": "doctor"}.get(low, low),)
+        return ({"mr": "mister", "mrs": "missus", "ms": "ms", "dr": "doctor"}.get(low, low),)
     if len(set(low)) < len(low) or low in ("sh", "hm", "cwm", "th", "ng"):
         return (low,)
     return tuple(low.upper())
@@ -188,6 +200,8 @@ def _capitals(text: str, win: Window, used: int, past: Past) -> tuple[str, ...]:
         letters = len(base) > 1 and spelled(base)
     if win.first(used) == "&":
         letters = True  # AT&T
+    if base.lower() in _RESPELLED and not apostrophe:
+        return _RESPELLED[base.lower()]
     if base == "OK":
         return ("okay",)
     if not letters or len(rest) > 1:
