@@ -101,9 +101,10 @@ def mel_to_linear(
 
 @lru_cache(maxsize=8)
 def _analysis_constants(device: torch.device) -> tuple[Tensor, Tensor]:
-    window = torch.hann_window(WINDOW_LENGTH, dtype=torch.float64)
-    window = (window / window.square().sum().sqrt()).float()
-    return window.to(device), mel_filterbank(WINDOW_LENGTH).to(device)
+    with torch.inference_mode(False):  # kept: training may use them after inference did
+        window = torch.hann_window(WINDOW_LENGTH, dtype=torch.float64)
+        window = (window / window.square().sum().sqrt()).float()
+        return window.to(device), mel_filterbank(WINDOW_LENGTH).to(device)
 
 
 def frames_in(samples: int) -> int:

@@ -9,6 +9,7 @@ from streamtts.nn.spectral import (
     MEL_FLOOR,
     N_MELS,
     SAMPLE_RATE,
+    _analysis_constants,
     frames_in,
     hz_to_mel,
     log_mel,
@@ -77,6 +78,18 @@ def test_a_click_is_loudest_in_the_frame_centred_on_it():
     energies = log_mel(wave).exp().sum(dim=-1)[0]
     assert int(energies.argmax()) == 10
     assert float(energies[:8].max()) == pytest.approx(N_MELS * MEL_FLOOR, rel=1e-4)
+
+
+def test_it_can_be_trained_through_after_inference():
+    wave = torch.zeros(1, 400)
+    with torch.inference_mode():
+        log_mel(wave)
+    _analysis_constants.cache_clear()
+    with torch.inference_mode():
+        log_mel(wave)
+    wave.requires_grad_()
+    log_mel(wave).sum().backward()
+    assert wave.grad is not None
 
 
 def test_wave_without_rows_is_refused():
