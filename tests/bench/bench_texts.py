@@ -8,7 +8,7 @@ SENTENCES = (
     "Most people forget to water the small plants near the window when the heating is on all day.",
     "She asked whether the meeting could be moved to Friday at nine, as her flight comes in late.",
     "There is a simple reason why the soup tastes better on the second day than on the first.",
-    "The engine was quiet again after they had cleaned the filter and changed its oil last week.",
+    "The engine was quiet again once they had cleaned the filter and changed its old oil in May.",
     "You can pay with a card at the front desk, or leave the money in the box by the door.",
     "Nobody knew who had painted the wall blue, but the whole street seemed to like it a lot.",
     "When the storm was over, the children ran down to the beach to look for shells and wood.",
