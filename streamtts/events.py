@@ -63,7 +63,8 @@ class AlignmentSymbol(NamedTuple):
     char_end: int
 
 
-class TimedItem(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TimedItem:
     """A word or a phone with its place in the audio and in the text that the client sent.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -70,6 +71,18 @@ class ContextSettings(msgspec.Struct, frozen=True, kw_only=True):
         _among("timestamps", self.timestamps, TIMESTAMPS)
         if not {"audio", "mel"} & set(self.streams):
             raise BadField("streams must hold audio or mel")
+
+
+class Limits(Protocol):
+    """What a context needs of `[limits]`."""
+
+    @property
+    def chars_per_context(self) -> int:
+        """Code points waiting to be spoken."""
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds without text or sound after which a context ends."""
 
 
 def _between(name: str, value: float, low: float, high: float) -> None:

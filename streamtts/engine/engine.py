@@ -84,6 +84,11 @@ class Engine:
         return self._runner
 
     @property
+    def capacity(self) -> int:
+        """Streams that may be alive at a time: slots, and places in the queue for one."""
+        return self._runner.slots + self._config.queue
+
+    @property
     def active(self) -> int:
         """Streams that hold a slot."""
         return len(self._active)
@@ -99,7 +104,7 @@ class Engine:
         Raises:
             Overloaded: too many wait already.
         """
-        if len(self._waiting) >= self._config.queue + self._runner.slots:
+        if len(self._waiting) >= self.capacity:
             raise Overloaded(f"all {self._runner.slots} slots are busy and the queue is full")
         runner = self._runner
         tail_frames = request.tail_s * runner.sample_rate / runner.hop_length
@@ -271,7 +276,7 @@ class Engine:
                 stream.playout.excuse()
             if not stream.can_step and not stream.finished and not stream.starved_told:
                 stream.starved_told = True
-                self._tell(stream, stream.sink.starved)
+                self._tell(stream, stream.sink.starved, stream.fed)
             if stream.starved_told:
                 stream.playout.held = True
             if stream.paused or not stream.must_move or self._rests(stream, now_s):

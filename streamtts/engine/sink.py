@@ -87,8 +87,8 @@ class Sink(Protocol):
     def deliver(self, chunk: Chunk) -> float:
         """Takes a chunk; returns the seconds of sound that now went to the listener."""
 
-    def starved(self) -> None:
-        """All that can be spoken has been: the stream waits for text."""
+    def starved(self, symbols: int) -> None:
+        """All that can be spoken of the `symbols` fed so far has been: it waits for text."""
 
     def ended(self, stats: StreamStats) -> None:
         """The last chunk has been delivered."""

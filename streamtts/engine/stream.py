@@ -87,6 +87,11 @@ class Stream:
         self.symbols.extend(symbols)
         self.starved_told = self.starved_told and not symbols
 
+    @property
+    def fed(self) -> int:
+        """Symbols fed since the beginning."""
+        return self.position + len(self.symbols)
+
     def flush(self) -> None:
         """What was fed so far is spoken without waiting for more."""
         if self.symbols:

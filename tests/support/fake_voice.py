@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
-from support.tiny import tiny_acoustic
 
-from streamtts.config import EngineConfig
+from streamtts.config import EngineConfig, LimitsConfig
 from streamtts.engine.engine import Engine
 from streamtts.engine.runner import Runner
 from streamtts.engine.sink import Chunk, Step, StreamRequest, StreamStats
 from streamtts.errors import StreamTTSError
+from streamtts.events import (
+    AudioChunk,
+    Cancelled,
+    Done,
+    Event,
+    Failed,
+    TimedItem,
+    Words,
+)
+from streamtts.service import MakeFrontEnd, Service
+from streamtts.text.frontend import FrontEndOutput, Word
 from streamtts.text.symbols import EDGES, MARKS, PAUSE, PHONES, Symbol
 from streamtts.vocoder.vocoder import Vocoder, VocoderConfig
+from support.tiny import tiny_acoustic
 
+E = TypeVar("E")
 F0_MEAN_LN = 4.6
 REQUEST = StreamRequest(
     seed=7, speed=1.0, pitch=1.0, pitch_range=1.0, audio=True, mel=True, lead_s=0.0, tail_s=0.0
@@ -33,7 +46,8 @@ def tiny_vocoder(seed: int = 0) -> Vocoder:
 
 
 def fake_runner(slots: int = 4) -> Runner:
-    """A runner of small random models."""
+    """A runner of small random models, on one thread: two get in each other's way."""
+    torch.set_num_threads(1)
     return Runner(tiny_acoustic(), tiny_vocoder(), slots=slots, f0_mean_ln=F0_MEAN_LN)
 
 
@@ -106,7 +120,7 @@ class Listener:
         self.chunks.append(chunk)
         return 0.0 if chunk.samples is None else len(chunk.samples) / 16000
 
-    def starved(self) -> None:
+    def starved(self, symbols: int) -> None:
         self.starvations += 1
 
     def ended(self, stats: StreamStats) -> None:
@@ -159,3 +173,128 @@ def speak(
     engine.end(stream)
     run_dry(engine)
     return listener
+
+
+class FakeFrontEnd:
+    """Letters are words, full stops end sentences, commas pause; nothing else is spoken."""
+
+    def __init__(self) -> None:
+        self._char = 0
+        self._letters = ""
+        self._words = 0
+        self._in_sentence = False
+        self._after_pause = True
+        self._symbols: list[Symbol] = []
+        self._found: list[Word] = []
+
+    @property
+    def pending_chars(self) -> int:
+        return len(self._letters)
+
+    def feed(self, delta: str) -> FrontEndOutput:
+        for char in delta:
+            if char.isascii() and char.isalpha():
+                self._letters += char
+            else:
+                self._word()
+                if char in ".?!" and self._in_sentence:
+                    self._pause("period", ends=True)
+                elif char == "," and not self._after_pause:
+                    self._pause("comma")
+            self._char += 1
+        return self._take()
+
+    def flush(self) -> FrontEndOutput:
+        self._word()
+        if not self._after_pause:
+            self._pause("flush")
+        return self._take()
+
+    def end(self) -> FrontEndOutput:
+        self._word()
+        if self._in_sentence:
+            self._pause("period", ends=True)
+        return self._take()
+
+    def _word(self) -> None:
+        if not self._letters:
+            return
+        if not self._in_sentence:
+            self._symbols.append(pause(word=self._words - 1, at=self._char))
+            self._in_sentence = True
+        start = self._char - len(self._letters)
+        phones = 2 + len(self._letters)
+        self._symbols += word(self._words, phones, at=start, chars=len(self._letters))
+        self._found.append(Word(self._words, self._letters, start, self._char))
+        self._words += 1
+        self._letters = ""
+        self._after_pause = False
+
+    def _pause(self, mark: str, *, ends: bool = False) -> None:
+        self._symbols.append(pause(mark, self._words - 1, self._char, ends=ends))
+        self._after_pause = True
+        self._in_sentence = self._in_sentence and not ends
+
+    def _take(self) -> FrontEndOutput:
+        out = FrontEndOutput(tuple(self._symbols), tuple(self._found), ())
+        self._symbols, self._found = [], []
+        return out
+
+
+def fake_service(
+    *,
+    slots: int = 4,
+    queue: int = 4,
+    chars_per_context: int = 20_000,
+    idle_s: float = 60.0,
+    clock: Callable[[], float] | None = None,
+    make_front_end: MakeFrontEnd = lambda text_format, normalize: FakeFrontEnd(),
+) -> Service:
+    """A service of a tiny voice; `turn` it by hand, or `start` it with a real clock."""
+    clock = clock or FakeClock()
+    engine = fake_engine(fake_runner(slots), clock=clock, queue=queue)
+    limits = LimitsConfig(chars_per_context=chars_per_context, idle_s=idle_s)
+    return Service(engine, ["tiny"], limits, make_front_end, clock=clock)
+
+
+def settle(service: Service, limit: int = 50_000) -> None:
+    """Turns a service until nothing moves."""
+    for _ in range(limit):
+        if not service.turn():
+            return
+    raise AssertionError("the service never comes to rest")
+
+
+class Heard:
+    """A listener of a context: its events, and what they come to."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        assert not self.ends, "an event after the last"
+        self.events.append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def ends(self) -> list[Event]:
+        return [
+            event
+            for event in self.events
+            if isinstance(event, (Done, Cancelled)) or (isinstance(event, Failed) and event.final)
+        ]
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(chunk.data for chunk in self.of(AudioChunk))
+
+    @property
+    def samples(self) -> int:
+        return sum(chunk.samples for chunk in self.of(AudioChunk))
+
+    @property
+    def words(self) -> dict[int, TimedItem]:
+        """The newest word on each word."""
+        return {item.index: item for event in self.of(Words) for item in event.items}
