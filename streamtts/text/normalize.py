@@ -39,8 +39,8 @@ class Normalizer:
         text_format: "plain" or "markdown". Emphasis, headings, list markers and back-ticks are
             never spoken in either, nor are emoji, other scripts, and the address behind a link's
             text; fenced code (not spoken), tables and quotes are known in markdown only.
-        normalize: False reads words and punctuation only: no abbreviations, numbers digit by
-            digit, signs silent.
+        normalize: False reads words and punctuation only: no abbreviations with a period, numbers
+            digit by digit, signs silent.
 
     Raises:
         ValueError: an unknown text_format.

@@ -9,6 +9,7 @@ from streamtts.text.tokens import (
     DIGITS,
     GREEK,
     NEWLINE,
+    SIGN,
     SPACE,
     SUPERSCRIPTS,
     WORD,
@@ -84,7 +85,8 @@ def _lettered(win: Window, past: Past, c: str) -> Reading | None:
     if c in _SAID:
         return Reading(tuple(_SAID[c].split()), 1)
     if c in CURRENCIES:
-        return Reading((CURRENCIES[c][0],), 1)
+        alone = not past.glued and win.kind(1) not in (WORD, SIGN)
+        return Reading((CURRENCIES[c][0],) if alone else (), 1)
     if c == "#":
         if win.kind(1) == DIGITS:
             return Reading(("number",), 1, mark=NONE)
@@ -158,12 +160,14 @@ def _greek(win: Window, past: Past) -> Reading:
 def _angle(win: Window, past: Past, c: str) -> Reading:
     if c == "<":
         k = 2 if win.first(1) in ("/", "!") else 1
-        if win.kind(k) == WORD:
+        if win.kind(k) == WORD or (win.first(1) == "!" and win.first(2) == "-"):
             for n in range(k, k + _TAG):
                 if win.first(n) == ">":
                     return Reading((), n + 1, mark=NONE)
                 if win.kind(n) in (NEWLINE, "") or win.first(n) == "<":
                     break
+        if win.first(1) == "3" and not past.glued and not past.numeric and len(past.word) > 1:
+            return Reading((), 2 if win.text(1) == "3" else 1)  # a heart
     equal = 1 if win.first(1) == "=" else 0
     k = 2 + equal if win.kind(1 + equal) == SPACE else 1 + equal
     spaced = k == 2 + equal and not past.glued and win.kind(k) in (WORD, DIGITS)

@@ -42,7 +42,8 @@ _ODD = {
     "PhD": ("P", "H", "D"), "PhDs": ("P", "H", "d's"), "MacBook": ("mac", "book"),
     "LaTeX": ("lay", "tech"), "iOS": ("I", "O", "S"), "LLaMA": ("llama",),
     "OpenAI": ("open", "A", "I"),
-    "MySQL": ("my", "S", "Q", "L"), "NoSQL": ("no", "S", "Q", "L"), "WiFi": ("wifi",), "Wi": ("why",), "Fi": ("fie",),
+    "MySQL": ("my", "S", "Q", "L"), "NoSQL": ("no", "S", "Q", "L"), "WiFi": ("wifi",),
+    "Wi": ("why",), "Fi": ("fie",),
     "DevOps": ("dev", "ops"), "LoRA": ("lora",), "MacOS": ("mac", "O", "S"),
     "macOS": ("mac", "O", "S"),
 }  # fmt: skip
@@ -225,6 +226,8 @@ def _single(letter: str, win: Window, past: Past) -> str:
         return "a"
     if letter == "A" and (past.sign or not past.glued):
         follows = win.kind(1) == SPACE
+        if win.first(1) == ":":
+            return "A"  # Q: ... A: ...
         label = past.in_sentence and past.word.lower() in _LABELS
         last = (
             past.in_sentence and not follows and win.kind(1) in (SIGN, END) and win.first(1) != "-"
