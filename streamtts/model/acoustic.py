@@ -12,7 +12,14 @@ from streamtts.model.decoder import Decoder, DecoderState, Postnet
 from streamtts.model.encoder import Encoder, EncoderState, Future
 from streamtts.nn.state import where
 
-__all__ = ["AcousticConfig", "AcousticModel", "DecoderState", "EncoderState", "Future", "StepOutput"]
+__all__ = [
+    "AcousticConfig",
+    "AcousticModel",
+    "DecoderState",
+    "EncoderState",
+    "Future",
+    "StepOutput",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,9 @@ class StepOutput:
 
 class AcousticModel(nn.Module):
     """Encoder, attention and decoder of one voice."""
+
+    offset: Tensor
+    scale: Tensor
 
     def __init__(self, config: AcousticConfig) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ carries the past, so what the decoder reads when it is trained is what it reads 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -36,15 +37,13 @@ class Postnet(nn.Module):
         lookahead: frames of the future that a frame may see.
     """
 
-    def __init__(
-        self, channels: int, width: int, kernel: int, layers: int, lookahead: int
-    ) -> None:
+    def __init__(self, channels: int, width: int, kernel: int, layers: int, lookahead: int) -> None:
         super().__init__()
         self.lookahead = lookahead
         sizes = [channels, *[width] * (layers - 1), channels]
         self.convs = nn.ModuleList(
             CausalConv1d(a, b, kernel, lookahead=lookahead if i == 0 else 0)
-            for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
+            for i, (a, b) in enumerate(pairwise(sizes))
         )
 
     def zeros(self, rows: int) -> PostnetState:

@@ -71,19 +71,19 @@ class Encoder(nn.Module):
         self.boundary_id = boundary_id
         self.unknown_id = unknown_id
         self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size in feature_sizes)
-        for embedding in self.embeddings:
-            nn.init.normal_(embedding.weight, std=0.3)
+        for weight in self.embeddings.parameters():
+            nn.init.normal_(weight, std=0.3)
         self.convs = nn.ModuleList(nn.Conv1d(width, width, kernel) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers))
         self.gru = nn.GRU(width, width, batch_first=True)
 
     def zeros(self) -> EncoderState:
         """The state at the start of a sentence, of one stream."""
-        weight = self.convs[0].weight
+        device = self.gru.all_weights[0][0].device
         return EncoderState(
-            tail=torch.zeros(0, len(self.embeddings), dtype=torch.int64, device=weight.device),
+            tail=torch.zeros(0, len(self.embeddings), dtype=torch.int64, device=device),
             pending=0,
-            hidden=torch.zeros(1, 1, self.width, device=weight.device),
+            hidden=torch.zeros(1, 1, self.width, device=device),
         )
 
     def forward(self, features: Tensor, lengths: Tensor, cuts: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class LSTM(nn.Module):
 
     def zeros(self, rows: int) -> LSTMState:
         """The state before the first step, of `rows` rows."""
-        zero = self.lstm.weight_hh_l0.new_zeros(rows, self.width)
+        zero = self.lstm.all_weights[0][1].new_zeros(rows, self.width)
         return LSTMState(zero, zero)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,13 +40,5 @@ class LSTM(nn.Module):
 
     def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """One step: (B, D) -> (B, H), equal to `forward` up to rounding."""
-        weights = self.lstm
-        hidden, cell = torch.lstm_cell(
-            x,
-            (state.hidden, state.cell),
-            weights.weight_ih_l0,
-            weights.weight_hh_l0,
-            weights.bias_ih_l0,
-            weights.bias_hh_l0,
-        )
+        hidden, cell = torch.lstm_cell(x, (state.hidden, state.cell), *self.lstm.all_weights[0])
         return hidden, LSTMState(hidden, cell)

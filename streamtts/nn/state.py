@@ -20,8 +20,11 @@ def _map(function: Callable[..., Tensor], *states: Any) -> Any:
     if isinstance(first, tuple):
         return tuple(_map(function, *parts) for parts in zip(*states, strict=True))
     if not dataclasses.is_dataclass(first):
-        raise TypeError(f"a state holds tensors, tuples and dataclasses, not {type(first).__name__}")
-    return type(first)(
+        raise TypeError(
+            f"a state holds tensors, tuples and dataclasses, not {type(first).__name__}"
+        )
+    cls: Any = type(first)
+    return cls(
         *(_map(function, *(getattr(s, f.name) for s in states)) for f in dataclasses.fields(first))
     )
 

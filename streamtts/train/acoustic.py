@@ -282,7 +282,7 @@ def train_acoustic(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update(model, step)
-        recent.append([float(v) for v in parts.values()])
+        recent.append([float(v.detach()) for v in parts.values()])
         done = step + 1
         if done % 25 == 0 or done == training.steps:
             means = np.mean(recent, axis=0)

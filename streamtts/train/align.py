@@ -15,7 +15,7 @@ LEAD_IN_S = 0.025  # silence kept before a sentence: all of it would delay every
 TAIL_S = 0.2  # silence kept behind a sentence
 
 
-class Mismatch(ValueError):
+class MismatchError(ValueError):
     """The teacher did not say what it was asked to say; the sentence is of no use."""
 
 
@@ -45,17 +45,17 @@ def match(phones: Sequence[str], timed: Sequence[TimedPhone]) -> Alignment:
         the alignment, the pauses at both ends shortened to `LEAD_IN_S` and `TAIL_S`.
 
     Raises:
-        Mismatch: another number of phones, a pause elsewhere, or another phone where it is not a
-            reduced vowel ("the" before a vowel is the teacher's own habit and is let through).
+        MismatchError: another number of phones, a pause elsewhere, or another phone ("the" before
+            a vowel is the teacher's own habit and is let through).
     """
     if len(phones) != len(timed):
-        raise Mismatch(f"{len(timed)} phones said, {len(phones)} asked for")
+        raise MismatchError(f"{len(timed)} phones said, {len(phones)} asked for")
     for i, (asked, said) in enumerate(zip(phones, timed, strict=True)):
         after_dh = i > 0 and phones[i - 1] == "dh"
         if asked != said.phone and not (after_dh and {asked, said.phone} <= {"ax", "iy"}):
-            raise Mismatch(f"phone {i} is {said.phone}, asked for {asked}")
+            raise MismatchError(f"phone {i} is {said.phone}, asked for {asked}")
     if phones[0] != PAUSE or phones[-1] != PAUSE:
-        raise Mismatch("a sentence begins and ends with a pause")
+        raise MismatchError("a sentence begins and ends with a pause")
     ends = np.array([t.end_s for t in timed])
     start_s = max(0.0, ends[0] - LEAD_IN_S)
     end_s = min(ends[-1], ends[-2] + TAIL_S)
@@ -75,11 +75,11 @@ def to_steps(ends_s: NDArray[np.float64], step_s: float, steps: int) -> NDArray[
         (N,) durations in steps, their sum is T.
 
     Raises:
-        Mismatch: fewer steps than symbols.
+        MismatchError: fewer steps than symbols.
     """
     N = len(ends_s)
     if steps < N:
-        raise Mismatch(f"{steps} steps cannot hold {N} symbols")
+        raise MismatchError(f"{steps} steps cannot hold {N} symbols")
     ends = np.rint(ends_s / step_s).astype(np.int64)
     ends[-1] = steps
     # Smallest shift that leaves room: push right where too tight, then back from the end.

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from streamtts.errors import TrainError
 from streamtts.text.frontend import FrontEnd
 from streamtts.text.normalize import Normalizer
-from streamtts.text.phonemes import Lexicon, Pronouncer
+from streamtts.text.phonemes import Pronouncer, load_lexicon
 from streamtts.text.symbols import FEATURES, PAUSE, SYMBOLS_VERSION, Symbol, encode
-from streamtts.train.align import Mismatch, match, to_steps
+from streamtts.train.align import MismatchError, match, to_steps
 from streamtts.train.features import analyse
 from streamtts.train.progress import Report
 from streamtts.train.teacher import FliteTeacher, SpokenWord
@@ -113,7 +113,7 @@ def speak_text(text: str, pronouncer: Pronouncer) -> list[Sentence]:
             taken += count
             symbols = []
     if symbols or taken != len(words):
-        raise Mismatch(f"{len(words)} words, {taken} of them in sentences")
+        raise MismatchError(f"{len(words)} words, {taken} of them in sentences")
     return sentences
 
 
@@ -139,14 +139,14 @@ _worker: dict[str, Any] = {}
 
 def _start_worker(voice: str, root: Path) -> None:
     torch.set_num_threads(1)
-    _worker.update(teacher=FliteTeacher(voice), pronouncer=Pronouncer(Lexicon.load()), root=root)
+    _worker.update(teacher=FliteTeacher(voice), pronouncer=Pronouncer(load_lexicon()), root=root)
 
 
 def _make_text(text: str) -> list[tuple[str | None, str]]:
     """One line of the list; returns (id, "") or (None, reason) for each sentence in it."""
     try:
         sentences = speak_text(text, _worker["pronouncer"])
-    except Mismatch as error:
+    except MismatchError as error:
         return [(None, f"front end: {error}")]
     return [_make_sentence(s) for s in sentences]
 
@@ -163,7 +163,7 @@ def _make_sentence(sentence: Sentence) -> tuple[str | None, str]:
     wav = root / "wavs" / f"{name}.wav"
     try:
         durations, frames, samples = _analyse(sentence, words, teacher, wav)
-    except (Mismatch, TrainError) as error:
+    except (MismatchError, TrainError) as error:
         wav.unlink(missing_ok=True)
         return None, str(error)
     except soundfile.LibsndfileError as error:
@@ -192,10 +192,8 @@ def _analyse(
         raise TrainError(f"{wav}: {rate} Hz, {samples.ndim} axes; {SAMPLE_RATE} Hz mono is needed")
     start, end = (int(s * SAMPLE_RATE) for s in (alignment.start_s, alignment.end_s))
     step = HOP_LENGTH * REDUCTION_FACTOR
-    steps = (end - start) // step
+    steps = (min(end, len(samples)) - start) // step
     samples = samples[start : start + steps * step]
-    if len(samples) < steps * step:
-        raise TrainError(f"{wav} is shorter than the teacher said")
     durations = to_steps(alignment.ends_s, step / SAMPLE_RATE, steps)
     return durations, analyse(samples)[: steps * REDUCTION_FACTOR], samples
 

@@ -2,6 +2,7 @@
 
 import torch
 from support.tiny import random_features, tiny_acoustic
+
 from streamtts.model.acoustic import Future
 from streamtts.nn.state import select, stack
 

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny import random_features, tiny_acoustic
+
 from streamtts.model.acoustic import Future
 
 MODEL = tiny_acoustic()

@@ -1,8 +1,9 @@
 from dataclasses import dataclass
 
 import torch
-from streamtts.nn.state import select, stack, update, where
 from torch import Tensor
+
+from streamtts.nn.state import select, stack, update, where
 
 
 @dataclass(frozen=True, slots=True)
