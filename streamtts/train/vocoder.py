@@ -45,11 +45,11 @@ class VocoderTraining:
         seed: of crops, noise and first weights.
     """
 
-    steps: int = 15_000
+    steps: int = 14_000
     batch: int = 12
     crop_frames: int = 40
     lead_in_frames: int = 12
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup: int = 100
     max_grad_norm: float = 5.0
     decay: float = 0.999
