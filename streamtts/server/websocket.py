@@ -9,12 +9,12 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamtts import events
-from streamtts.context import Context
 from streamtts.errors import Loading, Overloaded, RequestError, StreamTTSError, Unauthorized
 from streamtts.protocol import messages
 from streamtts.protocol.actions import (
@@ -33,6 +33,9 @@ from streamtts.server.gateway import SERVER, Gateway, Phase
 from streamtts.server.outbox import Entry, Outbox
 from streamtts.server.security import choose_subprotocol, origin_allowed, shown_keys
 from streamtts.settings import ContextSettings
+
+if TYPE_CHECKING:
+    from streamtts.context import Context
 
 HANG_UP = "streamtts.hang_up"  # extension of the ASGI scope: closes although the socket is full
 BURST = 16  # messages of one client in a row before others get their turn
