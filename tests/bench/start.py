@@ -43,7 +43,10 @@ def closure():
         name, extras = waiting.pop()
         if name == "torch" or name in seen:
             continue
-        found = metadata.distribution(name)
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            raise SystemExit(f"{name} is not installed: pip install 'streamtts[serve]'") from None
         seen[name] = sum(
             file.locate().stat().st_size for file in found.files or () if file.locate().is_file()
         )
