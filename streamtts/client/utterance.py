@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -11,6 +12,7 @@ import numpy as np
 from streamtts.client.events import Audio, Cancelled, Done, Event, Mel, Opened, Refused, Words
 from streamtts.client.failures import Overrun, from_message
 from streamtts.client.inbox import Inbox
+from streamtts.errors import StreamTTSError, UnknownContext
 from streamtts.protocol.frames import MEL
 from streamtts.protocol.messages import (
     Cancel,
@@ -82,13 +84,20 @@ class Utterance:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._ended.done():
-            await self._request_cancel(None)
+        with contextlib.suppress(StreamTTSError):  # a lost connection has cancelled it as well
+            if not self._ended.done():
+                await self._request_cancel(None)
         await self.close()
 
     async def send(self, text: str) -> None:
-        """Sends a delta; waits while more text is waiting to be spoken than the server takes."""
+        """Sends a delta; waits while more text is waiting to be spoken than the server takes.
+
+        Raises:
+            UnknownContext: the utterance has ended (the server would begin another one).
+        """
         async with self._order:
+            if self._ended.done():
+                raise UnknownContext(f"utterance {self.context_id} has ended and takes no text")
             await self._open()
             for start in range(0, len(text), _PIECE_CHARS):
                 piece = text[start : start + _PIECE_CHARS]
@@ -97,14 +106,18 @@ class Utterance:
                 await self._send(Text(context_id=self.context_id, text=piece))
 
     async def flush(self, flush_id: str | None = None) -> None:
-        """Asks to speak all so far as if it were final."""
+        """Asks to speak all so far as if it were final; nothing after the end."""
         async with self._order:
+            if self._ended.done():
+                return
             await self._open()
             await self._send(Flush(context_id=self.context_id, flush_id=flush_id))
 
     async def end(self) -> None:
-        """Says that no more text comes."""
+        """Says that no more text comes; nothing after the end."""
         async with self._order:
+            if self._ended.done():
+                return
             await self._open()
             await self._send(End(context_id=self.context_id))
 

@@ -378,6 +378,48 @@ def test_an_utterance_that_nobody_listens_to_is_cancelled_alone():
     run(main)
 
 
+def test_text_for_an_ended_utterance_is_refused_here():
+    async def script(peer):
+        await peer.hear("open")
+        name = (await peer.hear("text"))["context_id"]
+        await peer.done(name, reason="idle")
+        await peer.say("pong", t=(await peer.hear("ping"))["t"], server_t=0)  # and no text
+        await peer.gone()
+
+    async def main():
+        async with scripted(script) as url, connect(url) as tts:
+            utterance = tts.speak()
+            await utterance.send("Hello ")
+            assert [event.reason async for event in utterance] == ["idle"]
+            with pytest.raises(errors.UnknownContext, match="has ended"):
+                await utterance.send("again")
+            await utterance.flush()
+            await utterance.end()
+            await tts.ping()
+
+    run(main)
+
+
+def test_a_lost_connection_does_not_hide_what_happened_in_the_block():
+    async def script(peer):
+        await peer.hear("open")
+        peer.socket.transport.abort()
+
+    async def leave(tts):
+        async with tts.speak() as utterance:
+            await utterance.send("Hello ")
+            await tts._reader
+            utterance._ended = asyncio.get_running_loop().create_future()  # as if not yet noticed
+            raise KeyError
+
+    async def main():
+        async with scripted(script) as url, connect(url) as tts:
+            with pytest.raises(KeyError):
+                await leave(tts)
+
+    run(main)
+
+
 def test_mel_frames_are_arrays():
     frames = np.arange(8, dtype=np.float32).reshape(2, 4)
 
