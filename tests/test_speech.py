@@ -3,7 +3,7 @@ import wave
 import numpy as np
 import pytest
 import soundfile
-from support.fake_voice import FakeFrontEnd, fake_service
+from support.fake_voice import FakeFrontEnd, fake_service, write_tiny_voice
 
 from streamtts.audio.formats import AudioFormat
 from streamtts.config import Config, VoiceConfig
@@ -130,3 +130,23 @@ def test_errors_are_raised(tmp_path):
         Speech.load(Config(voice=VoiceConfig(id="nobody")))
     with pytest.raises(VoiceError):
         Speech.load(Config(voice=VoiceConfig(id=str(tmp_path / "none"))))
+
+
+def test_a_voice_folder_speaks_english(tmp_path):
+    write_tiny_voice(tmp_path)
+    config = Config(voice=VoiceConfig(id="tiny", dir=str(tmp_path)))
+    text = "Dr. Smith paid $3.50 for 12 eggs, didn't he? It was 1999."
+    with Speech.load(config) as speech:
+        whole = speech.say(text)
+        cut = list(speech.stream(text))  # a string is one delta
+        letters = list(speech.stream(iter(text)))
+        times = speech.events(iter(text), ContextSettings(timestamps=("word",)))
+        words = {item.index: item for e in times if isinstance(e, Words) for item in e.items}
+    np.testing.assert_array_equal(np.concatenate(cut), whole)
+    np.testing.assert_array_equal(np.concatenate(letters), whole)
+    assert [text[w.char_start : w.char_end] for w in words.values()] == [
+        w.text for w in words.values()
+    ]
+    assert "".join(w.text for w in words.values()).startswith("Dr.Smith")
+    assert len(words) >= 11
+    assert all(w.end is not None for w in words.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from streamtts.service import MakeFrontEnd, Service
 from streamtts.text.frontend import FrontEndOutput, Word
 from streamtts.text.symbols import EDGES, MARKS, PAUSE, PHONES, Symbol
 from streamtts.vocoder.vocoder import Vocoder, VocoderConfig
+from streamtts.voice.store import save_voice
 from support.tiny import tiny_acoustic
 
 E = TypeVar("E")
@@ -298,3 +300,20 @@ class Heard:
     def words(self) -> dict[int, TimedItem]:
         """The newest word on each word."""
         return {item.index: item for event in self.of(Words) for item in event.items}
+
+
+def write_tiny_voice(folder: Path, voice_id: str = "tiny") -> Path:
+    """Writes a voice of random weights; returns its folder, `folder / voice_id`."""
+    save_voice(
+        folder / voice_id,
+        tiny_acoustic(),
+        tiny_vocoder(),
+        "# Tiny\n",
+        voice_id=voice_id,
+        name="Tiny",
+        language="en",
+        description="random weights, for tests",
+        licence="MIT",
+        origin="random numbers",
+    )
+    return folder / voice_id
