@@ -11,12 +11,11 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from streamtts.config import EngineConfig
 from streamtts.engine.commands import Command, Commands
+from streamtts.engine.roster import Roster
 from streamtts.engine.runner import Row, Runner, Sound
 from streamtts.engine.scheduler import Scheduler
 from streamtts.engine.sink import Chunk, Sink, StreamRequest
@@ -29,7 +28,6 @@ BATCH_ROWS = 64
 _COMMAND_WAIT_S = 10.0
 
 _logger = logging.getLogger(__name__)
-_R = TypeVar("_R")
 
 
 class Engine:
@@ -45,8 +43,6 @@ class Engine:
         steps: decoder steps so far, of the batch.
         stream_steps: decoder steps of all streams together.
         compute_s: CPU seconds of all turns.
-        underruns: of the streams that are over.
-        starved_s: of the streams that are over.
     """
 
     def __init__(
@@ -67,14 +63,10 @@ class Engine:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._numbers = itertools.count(1)
-        self._waiting: deque[Stream] = deque()
-        self._active: list[Stream] = []
-        self._free = list(range(runner.slots - 1, -1, -1))
+        self._roster = Roster(runner, clock)
         self.steps = 0
         self.stream_steps = 0
         self.compute_s = 0.0
-        self.underruns = 0
-        self.starved_s = 0.0
 
     # --- from any thread --------------------------------------------------------------------
 
@@ -89,14 +81,24 @@ class Engine:
         return self._runner.slots + self._config.queue
 
     @property
+    def underruns(self) -> int:
+        """Chunks that came too late, of the streams that are over."""
+        return self._roster.underruns
+
+    @property
+    def starved_s(self) -> float:
+        """Gaps because text had not come, of the streams that are over."""
+        return self._roster.starved_s
+
+    @property
     def active(self) -> int:
         """Streams that hold a slot."""
-        return len(self._active)
+        return len(self._roster.active)
 
     @property
     def waiting(self) -> int:
         """Streams that wait for a slot."""
-        return len(self._waiting)
+        return len(self._roster.waiting)
 
     def submit(self, request: StreamRequest, sink: Sink) -> Stream:
         """A new stream; it waits for a slot and for symbols.
@@ -104,13 +106,13 @@ class Engine:
         Raises:
             Overloaded: too many wait already.
         """
-        if len(self._waiting) >= self.capacity:
+        if len(self._roster.waiting) >= self.capacity:
             raise Overloaded(f"all {self._runner.slots} slots are busy and the queue is full")
         runner = self._runner
         tail_frames = request.tail_s * runner.sample_rate / runner.hop_length
         flush_steps = -int(-(runner.delay_frames + tail_frames) // runner.step_frames)
         stream = Stream(next(self._numbers), request, sink, self._clock(), flush_steps)
-        self._put(lambda: self._waiting.append(stream))
+        self._put(lambda: self._roster.waiting.append(stream))
         return stream
 
     def feed(self, stream: Stream, symbols: Sequence[Symbol]) -> None:
@@ -157,7 +159,7 @@ class Engine:
             self._thread.join()
             self._thread = None
         self._apply_commands()
-        for stream in [*self._waiting, *self._active]:
+        for stream in self._roster.everybody:
             stream.cancel_requested = True
         self._drop_cancelled()
 
@@ -171,7 +173,7 @@ class Engine:
         while not self._stopping:
             if not self.step():
                 now_s = self._clock()
-                wake_s = self._scheduler.wake_s(self._active, now_s)
+                wake_s = self._scheduler.wake_s(self._roster.active, now_s)
                 nap_s = self._config.stuck_s if wake_s is None else max(0.0, wake_s - now_s)
                 self._commands.sleep(min(nap_s, self._config.stuck_s))
 
@@ -185,7 +187,7 @@ class Engine:
         try:
             commands = self._apply_commands()
             gone = self._drop_cancelled()
-            admitted = self._admit()
+            admitted = self._roster.admit()
             moved = self._advance(begun_s)
         except Exception as error:
             _logger.exception("the engine failed; every stream is ended")
@@ -202,33 +204,20 @@ class Engine:
         return len(commands)
 
     def _drop_cancelled(self) -> int:
-        gone = [s for s in (*self._waiting, *self._active) if s.cancel_requested]
+        gone = [s for s in self._roster.everybody if s.cancel_requested]
         for stream in gone:
-            self._remove(stream)
-            self._tell(stream, stream.sink.cancelled, stream.stats())
+            self._roster.remove(stream)
+            self._roster.tell(stream, stream.sink.cancelled, stream.stats())
         return len(gone)
-
-    def _admit(self) -> int:
-        admitted = 0
-        while self._waiting and self._free:
-            stream = self._waiting.popleft()
-            stream.slot = self._free.pop()
-            stream.status = Status.ACTIVE
-            stream.progress_s = self._clock()
-            stream.queue_s = stream.progress_s - stream.submitted_s
-            self._runner.admit(stream.slot, stream.request)
-            self._active.append(stream)
-            admitted += 1
-        return admitted
 
     def _advance(self, begun_s: float) -> bool:
         now_s = self._clock()
-        for stream in self._active:
+        for stream in self._roster.active:
             self._runner.encode_ahead(stream)
-        batch = self._scheduler.choose(self._active, now_s)
+        batch = self._scheduler.choose(self._roster.active, now_s)
         if batch:
             self._decode(batch, now_s)
-        due = [s for s in self._active if s.frames_due]
+        due = [s for s in self._roster.active if s.frames_due]
         for frames in sorted({s.frames_due for s in due}):
             self._vocode([s for s in due if s.frames_due == frames], frames)
         touched = batch or due
@@ -236,7 +225,7 @@ class Engine:
             share_s = (self._cost_clock() - begun_s) / len(touched)
             for stream in touched:
                 stream.compute_s += share_s
-        for stream in [s for s in self._active if s.finished and not s.paused]:
+        for stream in [s for s in self._roster.active if s.finished and not s.paused]:
             self._finish(stream)
         self._watch()
         return bool(touched)
@@ -259,64 +248,38 @@ class Engine:
             sound = self._runner.finish(stream.slot)
             self._deliver(stream, sound, stream.frames_pending, last=True)
         if stream.status is Status.ACTIVE and not stream.cancel_requested:
-            self._remove(stream)
-            self._tell(stream, stream.sink.ended, stream.stats())
+            self._roster.remove(stream)
+            self._roster.tell(stream, stream.sink.ended, stream.stats())
 
     def _deliver(self, stream: Stream, sound: Sound, frames: int, *, last: bool) -> None:
         chunk = Chunk(sound.samples, sound.mel, stream.on_chunk(frames), last)
         if not stream.cancel_requested:
-            sent_s = self._tell(stream, stream.sink.deliver, chunk)
+            sent_s = self._roster.tell(stream, stream.sink.deliver, chunk)
             stream.playout.sent(self._clock(), sent_s or 0.0)
 
     def _watch(self) -> None:
         """Tells who waits for text, and ends who is stuck."""
         now_s = self._clock()
-        for stream in list(self._active):
+        for stream in list(self._roster.active):
             if stream.paused:
                 stream.playout.excuse()
             if not stream.can_step and not stream.finished and not stream.starved_told:
                 stream.starved_told = True
-                self._tell(stream, stream.sink.starved, stream.fed)
+                self._roster.tell(stream, stream.sink.starved, stream.fed)
             if stream.starved_told:
                 stream.playout.held = True
             if stream.paused or not stream.must_move or self._rests(stream, now_s):
                 stream.progress_s = now_s
             elif now_s - stream.progress_s > self._config.stuck_s:
-                self._fail(stream, StreamStuck(f"no progress for {self._config.stuck_s:g} s"))
+                self._roster.fail(
+                    stream, StreamStuck(f"no progress for {self._config.stuck_s:g} s")
+                )
 
     def _rests(self, stream: Stream, now_s: float) -> bool:
         return stream.can_step and not self._scheduler.may_step(stream, now_s)
 
-    def _remove(self, stream: Stream) -> None:
-        if stream.status is Status.ACTIVE:
-            self._active.remove(stream)
-            self._runner.release(stream.slot)
-            self._free.append(stream.slot)
-        elif stream.status is Status.WAITING:
-            self._waiting.remove(stream)
-        stream.status = Status.OVER
-        self.underruns += stream.playout.underruns
-        self.starved_s += stream.playout.starved_s
-
-    def _fail(self, stream: Stream, error: StreamTTSError) -> None:
-        self._remove(stream)
-        try:
-            stream.sink.failed(error)
-        except Exception:
-            _logger.exception("a listener failed to take the end of its stream")
-
     def _fail_all(self, error: StreamTTSError) -> None:
-        streams = [*self._waiting, *self._active]
+        streams = self._roster.everybody
         for stream in streams:
-            self._fail(stream, error)
+            self._roster.fail(stream, error)
         self._runner.reset()
-
-    def _tell(self, stream: Stream, call: Callable[..., _R], *args: object) -> _R | None:
-        """Calls a sink; one that fails ends its own stream and nobody else's."""
-        try:
-            return call(*args)
-        except Exception as error:
-            _logger.exception("a listener failed; its stream is ended")
-            if stream.status is not Status.OVER:
-                self._fail(stream, StreamTTSError(f"internal error: {type(error).__name__}"))
-            return None

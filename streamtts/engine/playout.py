@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _REST_S = 0.1  # a stream that is far enough ahead rests until it can make this much at once
+_ON_TIME_S = 1e-6  # what rounding may add up to
 
 
 class Playout:
@@ -41,7 +42,7 @@ class Playout:
         if self._origin_s is None:
             self._origin_s = now_s
         late_s = now_s - self._origin_s - self.sent_s
-        if late_s > 0:
+        if late_s > _ON_TIME_S:
             self._origin_s += late_s
             if self.held:
                 self.starved_s += late_s
