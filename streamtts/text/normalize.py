@@ -74,9 +74,10 @@ class Normalizer:
         """
         self._lexer.feed(text)
         seen = (len(self._win), self._lexer.open_kind)
-        if seen == self._seen:
-            return []
-        return self._run()
+        out = [] if seen == self._seen else self._run()
+        if self._seen == (0, END):  # what the lexer drops, emoji for one, waits for nothing
+            self._done = self._lexer.position
+        return out
 
     def flush(self, final: bool) -> list[Spoken]:
         """Everything so far, as if the text ended here.

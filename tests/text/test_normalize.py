@@ -218,3 +218,11 @@ def test_a_very_long_word_is_cut(char: str) -> None:
     assert [i.char_end for i in items] == [MAX_RUN, 2 * MAX_RUN, 3 * MAX_RUN, 3 * MAX_RUN + 1]
     if char == "1":
         assert {w for i in items for w in i.words} == {"one"}
+
+
+def test_what_is_dropped_is_not_pending():
+    normalizer = Normalizer()
+    assert all(normalizer.feed("\N{GRINNING FACE}" * 10) == [] for _ in range(50))
+    assert normalizer.pending_chars == 0
+    assert [s.words for s in normalizer.feed("Hello ")] == [("hello",)]
+    assert normalizer.pending_chars <= 1
