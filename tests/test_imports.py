@@ -25,7 +25,7 @@ LADDER: tuple[tuple[str, ...], ...] = (
     ("service",),
     ("speech",),
     ("server", "mqtt"),
-    ("app",),
+    ("app", "say"),
     ("cli",),
     ("__main__",),
 )

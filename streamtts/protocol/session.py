@@ -1,7 +1,7 @@
 """The server's side of one connection: frames in, actions out. No IO, no engine.
 
 What a context does with a message is read from `table.TABLE`. The transport carries out the
-actions in order, and hands back what the service says (`event`, `refused`, `report`).
+actions in order and hands back what the service says.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from streamtts import events
-from streamtts.errors import BadField, ContextLimit, StreamTTSError, UnknownContext
+from streamtts.errors import BadField, ContextLimit, StreamTTSError, TextTooLong, UnknownContext
 from streamtts.protocol import messages, outgoing
 from streamtts.protocol.actions import (
     Action,
@@ -39,6 +39,7 @@ from streamtts.protocol.table import FREE, TABLE, Do, State
 
 CHUNKS = (events.AudioChunk, events.MelChunk)
 DROPPED_AT_CANCEL = (*CHUNKS, events.Words, events.Phones, events.Alignment, events.Flushed)
+CUT_RETRY_MS = 100  # for text that must come in pieces anyway
 REMEMBERED = 1024  # ids of contexts that have ended, so that what crosses their end is ignored
 
 
@@ -127,15 +128,18 @@ class ServerSession(Generic[S]):
 
     def report(self, record: Record[S], error: StreamTTSError) -> list[Action]:
         """Something that a context was asked for was refused; it goes on."""
-        return [] if record.over else [error_frame(error, record.context_id)]
+        if record.over:
+            return []
+        if isinstance(error, TextTooLong) and error.retry_after_ms is None:
+            why = f"{error}; no piece may be longer than that: cut it"
+            error = TextTooLong(why, retry_after_ms=CUT_RETRY_MS)
+        return [error_frame(error, record.context_id)]
 
     # --- what the client may send
 
     def _malformed(self, message: messages.Malformed) -> list[Action]:
         context_id = message.context_id
-        final = (
-            message.type == "open" and context_id is not None and self.state(context_id) in FREE
-        )
+        final = message.type == "open" and context_id is not None and self.state(context_id) in FREE
         if final and context_id is not None:
             self._remember(context_id, State.GONE)
         error = messages.Error(

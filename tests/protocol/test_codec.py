@@ -6,7 +6,7 @@ import json
 import typing
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamtts.errors import BadField, BadJSON
@@ -14,6 +14,8 @@ from streamtts.protocol import messages
 from streamtts.protocol.codec import decode_client, decode_server, encode
 from streamtts.protocol.frames import HEADER_BYTES, Header, pack_header, unpack_header
 from streamtts.protocol.messages import CLIENT_TYPES, ClientMessage, Malformed
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 OPEN = '{"type":"open","context_id":"a",'
 
@@ -115,6 +117,7 @@ JSON = st.recursive(
 FIELDS = ["context_id", "text", "speed", "audio", "streams", "t", "played_samples", "on_conflict"]
 
 
+@patient
 @given(st.sampled_from([*CLIENT_TYPES, "x"]), st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_no_json_object_is_an_exception(kind: str, fields: dict[str, object]) -> None:
     found = decode_client(json.dumps({"type": kind, **fields}))
@@ -124,6 +127,7 @@ def test_no_json_object_is_an_exception(kind: str, fields: dict[str, object]) ->
         assert decode_client(encode(found)) == found
 
 
+@patient
 @given(st.text(max_size=20) | st.binary(max_size=20))
 def test_no_frame_is_an_exception(frame: str | bytes) -> None:
     assert decode_client(frame) is not None
@@ -138,6 +142,7 @@ def test_a_client_reads_what_a_server_writes() -> None:
         decode_server('{"type":"hello"}')
 
 
+@patient
 @given(
     st.integers(0, 31), st.integers(0, 65535), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 )

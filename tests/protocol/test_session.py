@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamtts import events
@@ -15,6 +15,8 @@ from streamtts.errors import BadField, Overloaded, TextTooLong
 from streamtts.protocol import session as session_module
 from streamtts.protocol.actions import Action, Admit, Feed, Pass, Record, Release, Send
 from streamtts.protocol.session import ServerSession
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 DONE = events.Done("end", 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -244,6 +246,7 @@ def test_ids_that_have_ended_are_forgotten_one_day(monkeypatch: pytest.MonkeyPat
     assert error["code"] == "unknown_context"
 
 
+@patient
 @given(st.lists(st.sampled_from(["a", "\ud83d", "\ude00", "é", "\u200d", "😀"]), max_size=12))
 def test_halves_of_surrogate_pairs_are_joined(pieces: list[str]) -> None:
     session = make_session()

@@ -1,0 +1,413 @@
+"""The promises of PROTOCOL.md, one by one: real sockets, real engine, a tiny voice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from support.live_server import Client, LiveServer, client, live_server
+from support.real_service import english, load
+
+from streamtts.events import FLAG_FADED, FLAG_FILLER, FLAG_FIRST, FLAG_LAST
+from streamtts.service import Service
+
+TEXT = "The quick brown fox, it seems, jumped over dogs. Nobody saw it happen."
+LONG = "all work and no play makes a dull day. " * 200
+FADE_SAMPLES = 80  # 5 ms at 16 kHz
+PATIENT = {"max_buffer_delay_ms": 10_000}
+
+
+@pytest.fixture(scope="module")
+def service() -> Service:
+    return load(english, slots=2, queue=30, idle_s=60.0)[0]
+
+
+@pytest.fixture(scope="module")
+def server(service: Service) -> Iterator[LiveServer]:
+    from support.real_service import TINY
+
+    with live_server(lambda: (service, (TINY,))) as running:
+        yield running
+
+
+async def fast(c: Client, **hello: Any) -> Client:
+    """Sound as fast as it is made."""
+    await c.send("hello", lead_ms=0, **hello)
+    return c
+
+
+async def say(c: Client, context_id: str, *deltas: str, **settings: Any) -> dict[str, Any]:
+    await c.send("open", context_id=context_id, **settings)
+    for delta in deltas:
+        await c.send("text", context_id=context_id, text=delta)
+    await c.send("end", context_id=context_id)
+    return await c.until("done", context_id=context_id)
+
+
+def handle_of(c: Client, context_id: str) -> int:
+    handle: int = [m for m in c.of("opened") if m["context_id"] == context_id][-1]["handle"]
+    return handle
+
+
+def ends(c: Client) -> list[str]:
+    return [
+        message["context_id"]
+        for message in c.messages
+        if message["type"] in ("done", "cancelled")
+        or (message["type"] == "error" and message["final"])
+    ]
+
+
+def test_1_nothing_after_cancelled_and_the_slot_is_free(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            for name in ("a", "b"):  # both slots
+                await c.send("text", context_id=name, text=LONG, on_conflict="parallel")
+            await c.until("started", context_id="a")
+            await c.until("started", context_id="b")
+            await c.send("cancel", context_id="a")
+            await c.until("cancelled", context_id="a")
+            old = handle_of(c, "a")
+            seen = len(c.order)
+            for type_ in ("cancel", "flush", "end"):
+                await c.send(type_, context_id="a")
+            await c.send("text", context_id="new", text="Next.", on_conflict="parallel")
+            await c.send("end", context_id="new")
+            await c.until("done", context_id="new")
+            for got in c.order[seen:]:
+                if isinstance(got, dict):
+                    assert got.get("context_id") != "a"
+                else:
+                    assert got.handle != old
+
+    asyncio.run(main())
+
+
+def test_2_every_context_ends_once_and_the_socket_stays(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            await c.send("open", context_id="bad voice", voice="nobody")
+            await c.send("open", context_id="bad speed", speed=99)
+            await c.socket.send('{"type":"open","context_id":"bad type","seed":"x"}')
+            await c.socket.send("nonsense")
+            await c.send("text", context_id="cancelled", text=LONG, on_conflict="parallel")
+            await c.until("started", context_id="cancelled")
+            await c.send("cancel", context_id="cancelled")
+            await c.send("end", context_id="cancelled")
+            await say(c, "good", TEXT)
+            await say(c, "again", TEXT)
+            await c.barrier()
+            assert sorted(ends(c)) == [
+                "again",
+                "bad speed",
+                "bad type",
+                "bad voice",
+                "cancelled",
+                "good",
+            ]
+
+    asyncio.run(main())
+
+
+def test_3_cuts_do_not_change_the_samples(server: LiveServer) -> None:
+    async def main() -> None:
+        rng = random.Random(3)
+        async with client(server) as c:
+            await fast(c)
+            await say(c, "whole", TEXT, seed=5, **PATIENT)
+            whole = c.audio(handle_of(c, "whole"))
+            assert len(whole) > 16_000
+            for i in range(4):
+                cuts = sorted(rng.sample(range(1, len(TEXT)), rng.randint(1, 20)))
+                deltas = [TEXT[a:b] for a, b in itertools.pairwise([0, *cuts, len(TEXT)])]
+                await say(c, f"cut {i}", *deltas, seed=5, **PATIENT)
+                assert c.audio(handle_of(c, f"cut {i}")) == whole
+            await say(c, "letters", *TEXT, seed=5, **PATIENT)
+            assert c.audio(handle_of(c, "letters")) == whole
+            await say(c, "other seed", TEXT, seed=6, **PATIENT)
+            assert c.audio(handle_of(c, "other seed")) != whole
+
+    asyncio.run(main())
+
+
+def test_4_text_that_cannot_be_spoken_is_a_short_silence(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            for name, text in (
+                ("blank", " \n\t "),
+                ("marks", "... !?"),
+                ("controls", "\0\x07\x1b"),
+            ):
+                done = await say(c, name, text)
+                assert done["samples"] > 0
+                warning = await_warning(c, name)
+                assert warning["code"] == "nothing_to_speak"
+                chunks = [x for x in c.chunks if x[0].handle == handle_of(c, name)]
+                assert all(header.flags & FLAG_FILLER for header, _ in chunks)
+                assert not any(b"".join(data for _, data in chunks))
+            nothing = await say(c, "empty", "")
+            assert nothing["samples"] == 0
+
+    asyncio.run(main())
+
+
+def await_warning(c: Client, context_id: str) -> dict[str, Any]:
+    (warning,) = [m for m in c.of("warning") if m["context_id"] == context_id]
+    return warning
+
+
+def test_5_chunks_join_and_a_cancel_fades(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            done = await say(c, "a", TEXT)
+            position = 0
+            for i, (header, data) in enumerate(c.chunks):
+                assert (header.seq, header.first_sample) == (i, position)
+                assert bool(header.flags & FLAG_FIRST) is (i == 0)
+                assert bool(header.flags & FLAG_LAST) is (i == len(c.chunks) - 1)
+                position += len(data) // 2
+            assert position == done["samples"]
+            sizes = {len(data) for _, data in c.chunks[:-1]}
+            assert sizes == {2 * 640}
+            c.chunks.clear()
+            await c.send("text", context_id="b", text=LONG)
+            await c.until_chunks(5)
+            await c.send("cancel", context_id="b")
+            cancelled = await c.until("cancelled")
+            header, data = c.chunks[-1]
+            assert header.flags & (FLAG_FADED | FLAG_LAST) == FLAG_FADED | FLAG_LAST
+            assert 0 < len(data) // 2 <= FADE_SAMPLES + 640
+            assert abs(int(np.frombuffer(data, "<i2")[-1])) < 200
+            assert cancelled["sent_samples"] == header.first_sample + len(data) // 2
+
+    asyncio.run(main())
+
+
+def test_5_text_that_runs_out_is_spoken_to_its_end(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c, timestamps=["word"])
+            await c.send("text", context_id="a", text="Hello wor", max_buffer_delay_ms=50)
+            words: dict[int, dict[str, Any]] = {}
+            while 1 not in words or "end" not in words[1]:
+                for item in (await c.until("words"))["items"]:
+                    words[item["index"]] = item
+            assert words[1]["text"] == "wor"
+            while sum(len(data) for _, data in c.chunks) // 2 < words[1]["end"]:
+                await c.receive()
+
+    asyncio.run(main())
+
+
+def test_6_words_keep_their_place_and_spelling(server: LiveServer) -> None:
+    text = "Dr. Smith’s “naïve” idea —  in 1999 — cost $5.50,  they said 😀 twice."
+
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c, timestamps=["word", "phone"])
+            done = await say(c, "a", text)
+            seen: dict[int, dict[str, Any]] = {}
+            last_index = -1
+            sent = 0
+            for got in c.order:
+                if not isinstance(got, dict):
+                    sent = got.first_sample
+                    begun = [w for w in seen.values() if w["start"] <= sent]
+                    assert len(begun) >= last_begun(seen, sent)
+                elif got["type"] == "words":
+                    for item in got["items"]:
+                        assert item["index"] >= last_index
+                        last_index = item["index"]
+                        seen[item["index"]] = item
+            words = [seen[i] for i in sorted(seen)]
+            assert [w["index"] for w in words] == list(range(len(words)))
+            for word in words:
+                assert text[word["char_start"] : word["char_end"]] == word["text"]
+                assert 0 <= word["start"] < word["end"] <= done["samples"]
+            assert all(a["end"] <= b["start"] for a, b in itertools.pairwise(words))
+            assert {"Dr.", "1999", "twice"} <= {w["text"].strip(".") for w in words} | {"Dr."}
+            assert c.of("phones")
+
+    asyncio.run(main())
+
+
+def last_begun(seen: dict[int, dict[str, Any]], sample: int) -> int:
+    """How many words begin before a sample, by what is known at the end."""
+    return sum(1 for word in seen.values() if word["start"] <= sample)
+
+
+def test_7_an_idle_context_ends_and_the_socket_stays() -> None:
+    async def main(server: LiveServer) -> None:
+        async with client(server) as c:
+            await c.send("text", context_id="a", text="Hello.")
+            done = await c.until("done", context_id="a")
+            assert done["reason"] == "idle"
+            assert (await say(c, "b", "Still here."))["reason"] == "end"
+
+    with live_server(lambda: load(idle_s=0.3)) as server:
+        asyncio.run(main(server))
+
+
+def test_7_a_closed_socket_frees_its_slots(server: LiveServer, service: Service) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            for name in ("a", "b"):
+                await c.send("text", context_id=name, text=LONG, on_conflict="parallel")
+            await c.until("started", context_id="b")
+            c.socket.transport.abort()
+        assert await asyncio.to_thread(service.wait_idle, 10)
+
+    asyncio.run(main())
+
+
+def test_8_cancel_and_ping_never_wait_behind_text(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            names = [f"c{i}" for i in range(8)]
+            for name in names:
+                await c.send("text", context_id=name, text=LONG, on_conflict="parallel")
+            await c.until("started")
+            await c.send("ping", t="now")
+            await c.until("pong", t="now")
+            await c.send("cancel", context_id="*")
+            for _ in names:
+                await c.until("cancelled")
+            assert c.of("done") == []
+
+    asyncio.run(main())
+
+
+def test_9_text_beyond_the_limit_is_refused_whole(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            await c.send("text", context_id="a", text="Short. ")
+            await c.send("text", context_id="a", text="word " * 200_000)  # 1 MB
+            error = await c.until("error", context_id="a")
+            assert (error["code"], error["final"]) == ("text_too_long", False)
+            assert error["retry_after_ms"] > 0
+            await c.send("end", context_id="a")
+            assert (await c.until("done"))["chars"] == 7
+
+    asyncio.run(main())
+
+
+HOSTILE = {
+    "a long word": "a" * 10_000,
+    "control characters": "one\0two\x07\x1b[31m three",
+    "combining marks": "\u0301\u0302\u0303 e" + "\u0301" * 500,
+    "right to left": "שלום עולם, hello",
+    "chinese": "你好，世界。",
+    "emoji": "😀👩\u200d👩\u200d👧\u200d👦🏳️\u200d🌈",
+    "digits": "1" * 2000,
+    "dots": "." * 5000,
+    "at signs": "@" * 5000,
+    "blank": " \u00a0\u2003\n" * 500,
+    "markup": "**_`#[](http://" * 300,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_is_spoken_or_silence(server: LiveServer, name: str) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            await c.send("text", context_id="a", text=HOSTILE[name])
+            await c.send("end", context_id="a")
+            await c.until("started", context_id="a")
+            await c.send("cancel", context_id="a")
+            while not ends(c):
+                await c.receive()
+            assert ends(c) == ["a"]
+            assert c.of("error") == []
+
+    asyncio.run(main())
+
+
+def test_thousands_of_one_letter_deltas(server: LiveServer) -> None:
+    text = "so it goes, " * 250
+
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            for letter in text:
+                await c.send("text", context_id="a", text=letter)
+            await c.barrier()
+            await c.send("cancel", context_id="a")
+            cancelled = await c.until("cancelled")
+            assert cancelled["spoken"]["text"] == text[: cancelled["spoken"]["chars"]]
+
+    asyncio.run(main())
+
+
+def test_surrogate_halves_make_one_character(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            for part in ("Hi \ud83d", "\ude00 you \udc00"):
+                await c.socket.send(json.dumps({"type": "text", "context_id": "a", "text": part}))
+            await c.send("end", context_id="a")
+            assert (await c.until("done"))["chars"] == len("Hi 😀 you \ufffd")
+
+    asyncio.run(main())
+
+
+def test_mel_alone_and_alignment(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c, streams=["mel", "alignment"])
+            await say(c, "a", "Good day.")
+            mel = b"".join(data for header, data in c.chunks)
+            frames = np.frombuffer(mel, "<f2").reshape(-1, 80)
+            assert len(frames) > 10
+            assert np.isfinite(frames).all()
+            steps = [step for m in c.of("alignment") for step in m["steps"]]
+            positions = [step["position"] for step in steps]
+            assert positions == sorted(positions)
+            symbols = {s["position"] for m in c.of("alignment") for s in m["symbols"]}
+            assert symbols == set(range(max(symbols) + 1))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+@pytest.mark.parametrize("encoding", ["pcm_s16le", "pcm_f32le", "mulaw", "alaw"])
+def test_raw_encodings(server: LiveServer, encoding: str, rate: int) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            done = await say(c, "a", "Good day.", audio={"encoding": encoding, "sample_rate": rate})
+            (opened,) = c.of("opened")
+            assert opened["audio"]["sample_rate"] == rate
+            size = {"pcm_s16le": 2, "pcm_f32le": 4}.get(encoding, 1)
+            assert len(c.audio(opened["handle"])) == done["samples"] * size
+            await c.send("open", context_id="native")
+            assert done["samples"] > rate // 10
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "magic"), [("wav", b"RIFF"), ("flac", b"fLaC"), ("ogg_opus", b"OggS")]
+)
+def test_containers(server: LiveServer, encoding: str, magic: bytes) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await fast(c)
+            done = await say(c, "a", TEXT, audio={"encoding": encoding, "sample_rate": 16000})
+            data = c.audio(handle_of(c, "a"))
+            assert data.startswith(magic)
+            assert data.count(b"RIFF") + data.count(b"fLaC") <= 1
+            assert done["samples"] > 0
+
+    asyncio.run(main())
