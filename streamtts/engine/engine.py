@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from streamtts.engine.roster import Roster
 from streamtts.engine.runner import Row, Runner, Sound
 from streamtts.engine.scheduler import Scheduler
 from streamtts.engine.sink import Chunk, Sink, StreamRequest
-from streamtts.engine.stream import Status, Stream
+from streamtts.engine.stream import CHUNK_FRAMES, Status, Stream
 from streamtts.errors import Overloaded, StreamStuck, StreamTTSError
 from streamtts.text.symbols import Symbol
 
@@ -109,9 +110,16 @@ class Engine:
         if len(self._roster.waiting) >= self.capacity:
             raise Overloaded(f"all {self._runner.slots} slots are busy and the queue is full")
         runner = self._runner
-        tail_frames = request.tail_s * runner.sample_rate / runner.hop_length
-        flush_steps = -int(-(runner.delay_frames + tail_frames) // runner.step_frames)
-        stream = Stream(next(self._numbers), request, sink, self._clock(), flush_steps)
+        tail_samples = math.ceil(request.tail_s * runner.sample_rate)
+        frames = math.ceil((tail_samples + runner.delay_samples) / runner.hop_length)
+        stream = Stream(
+            next(self._numbers),
+            request,
+            sink,
+            self._clock(),
+            flush_steps=math.ceil((frames + runner.lookahead_frames) / runner.step_frames),
+            first_frames=min(frames, CHUNK_FRAMES),
+        )
         self._put(lambda: self._roster.waiting.append(stream))
         return stream
 

@@ -78,7 +78,8 @@ class Runner:
         hop_length: samples a frame.
         n_mels: mel bins.
         step_frames: frames that a step makes.
-        delay_frames: by how much sound lags behind the decoder, rounded up to frames.
+        delay_samples: by how much sound lags behind the frames that it is made from.
+        lookahead_frames: by how much final frames lag behind the decoder.
         slots: as given.
     """
 
@@ -90,8 +91,8 @@ class Runner:
         self.hop_length = vocoder.hop_length
         self.n_mels = acoustic.config.n_mels
         self.step_frames = acoustic.reduction_factor
-        late = -(-vocoder.delay_samples // vocoder.hop_length)
-        self.delay_frames = acoustic.lookahead_frames + late
+        self.delay_samples = vocoder.delay_samples
+        self.lookahead_frames = acoustic.lookahead_frames
         self._acoustic = acoustic
         self._vocoder = vocoder
         self._f0_mean_ln = f0_mean_ln

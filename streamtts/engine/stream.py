@@ -18,8 +18,9 @@ from streamtts.text.symbols import EDGES, MARKS, PAUSE, Symbol
 MAX_UNIT_SYMBOLS = 64  # a longer word is taken in pieces, or it would fill the memory
 ROWS_AHEAD = 32  # memory rows made ahead of the position
 MAX_DWELL_STEPS = 160  # on one symbol, whatever the model says
-FIRST_CHUNKS_FRAMES = (4, 4, 4, 4)  # the vocoder's calls: short ones first
-CHUNK_FRAMES = 8
+SHORT_CHUNKS = 4  # the vocoder's calls are short at first,
+SHORT_CHUNK_FRAMES = 4
+CHUNK_FRAMES = 8  # then longer
 
 _STARTS = (EDGES.index("start"), EDGES.index("both"))
 _FLUSH = MARKS.index("flush")
@@ -42,10 +43,18 @@ class Stream:
         sink: who takes it.
         now_s: when it was submitted.
         flush_steps: least number of steps on a pause at which text runs out.
+        first_frames: what the listener's first chunk takes.
     """
 
     def __init__(
-        self, number: int, request: StreamRequest, sink: Sink, now_s: float, flush_steps: int
+        self,
+        number: int,
+        request: StreamRequest,
+        sink: Sink,
+        now_s: float,
+        *,
+        flush_steps: int,
+        first_frames: int,
     ) -> None:
         self.number = number
         self.request = request
@@ -58,6 +67,7 @@ class Stream:
         self.compute_s = 0.0
         self.playout = Playout(request.lead_s)
         self.flush_steps = flush_steps
+        self.first_frames = first_frames
         # Set by any thread, read by the engine's.
         self.cancel_requested = False
         self.paused = False
@@ -228,9 +238,9 @@ class Stream:
         """Frames that the vocoder should take now; the cuts depend on the text alone."""
         if self.left and self._is_flushed(0) and not self.lingers:
             return self.frames_pending
-        size = CHUNK_FRAMES
-        if self._chunks < len(FIRST_CHUNKS_FRAMES):
-            size = FIRST_CHUNKS_FRAMES[self._chunks]
+        size = SHORT_CHUNK_FRAMES if self._chunks < SHORT_CHUNKS else CHUNK_FRAMES
+        if self._chunks == 0:
+            size = self.first_frames
         return size if self.frames_pending >= size else 0
 
     def on_chunk(self, frames: int) -> tuple[Step, ...]:

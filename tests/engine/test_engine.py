@@ -19,7 +19,7 @@ from support.fake_voice import (
 from support.tiny import tiny_acoustic
 
 from streamtts.engine.engine import MAX_COMMANDS
-from streamtts.engine.stream import CHUNK_FRAMES
+from streamtts.engine.stream import CHUNK_FRAMES, Stream
 from streamtts.errors import Overloaded
 
 STEP_SAMPLES = 400
@@ -438,21 +438,26 @@ def test_the_seed_changes_the_noise():
     assert np.abs(one.samples - other.samples).max() > 0
 
 
-def test_seams_are_exact():
+def test_the_first_chunk_takes_one_vocoder_call():
+    """40 ms leave at once; a chunk of the usual length would come later."""
+    engine = fake_engine()
+    listener = Listener()
+    stream = engine.submit(replace(REQUEST, tail_s=0.04), listener)
+    for piece in sentence(6):
+        engine.feed(stream, piece)
+    while not listener.chunks:
+        engine.step()
+    assert 640 <= len(listener.samples) < 840
+    assert stream.steps == 4
+
+
+def test_seams_are_exact(monkeypatch):
     """One vocoder call over all frames gives the samples that came in chunks."""
     engine = fake_engine()
     listener = speak(engine, sentence(6))
     assert len(listener.chunks) > 8
-    whole = fake_engine()
-    whole.runner.vocode = lambda slots, frames: pytest.fail("no chunk was due")
-    import streamtts.engine.stream as module
-
-    sizes = module.FIRST_CHUNKS_FRAMES
-    module.FIRST_CHUNKS_FRAMES = (10**6,)
-    try:
-        once = speak(whole, sentence(6))
-    finally:
-        module.FIRST_CHUNKS_FRAMES = sizes
+    monkeypatch.setattr(Stream, "frames_due", 0)
+    once = speak(fake_engine(), sentence(6))
     assert len(once.chunks) == 1
     np.testing.assert_allclose(listener.samples, once.samples, atol=2e-5)
 

@@ -7,7 +7,8 @@ from streamtts.engine.stream import Stream
 
 
 def ready_stream(number, slot, *, lead_s=0.0):
-    stream = Stream(number, replace(REQUEST, lead_s=lead_s), Listener(), 0.0, 4)
+    request = replace(REQUEST, lead_s=lead_s)
+    stream = Stream(number, request, Listener(), 0.0, flush_steps=4, first_frames=6)
     stream.slot = slot
     stream.feed([pause(), *word(0), pause("period", 0, ends=True)])
     stream.end()
