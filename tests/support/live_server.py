@@ -20,7 +20,7 @@ from streamtts.server import lifecycle
 from streamtts.server.gateway import Gateway
 from streamtts.server.security import Keys, load_keys
 
-GUARD_S = 20.0  # against hanging
+GUARD_S = 60.0  # against hanging
 
 
 class WatchedGateway(Gateway):
