@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 from websockets.exceptions import ConnectionClosed
 
 from streamtts.client.failures import ConnectionLost, from_close
@@ -193,7 +194,9 @@ class Connection:
         utterance = self._utterances.get(message.context_id)
         if utterance is None:
             if isinstance(message, messages.Error | messages.Warning_):
-                log.warning("the server says: %s: %s", message.code, message.message)
+                # about a context that has ended it is what was under way when it did
+                level = logging.WARNING if message.context_id is UNSET else logging.DEBUG
+                log.log(level, "the server says: %s: %s", message.code, message.message)
             return
         if isinstance(message, messages.Opened):
             self._handles[message.handle] = utterance

@@ -18,13 +18,17 @@ START_LIMIT_S = 120.0
 class ServerProcess:
     """`python -m streamtts serve` on a free port of loopback.
 
+    Args:
+        config: path of a TOML file; empty for the defaults.
+        more: TOML that is appended to it.
+
     Attributes:
         url: for WebSockets.
         start_s: from the start of the process to the first 200 of /readyz.
     """
 
-    def __init__(self, toml=""):
-        self._toml = toml
+    def __init__(self, config="", more=""):
+        self._toml = (Path(config).read_text(encoding="utf-8") if config else "") + "\n" + more
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):

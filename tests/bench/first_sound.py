@@ -21,6 +21,7 @@ import numpy as np
 from bench_report import Report, percentile
 from bench_server import ServerProcess
 
+from streamtts import config as schema
 from streamtts.client import Audio, Done, Opened, connect
 from streamtts.client.tokens import paced, tokens
 
@@ -166,6 +167,7 @@ def main():
     parser.add_argument("--requests", type=int, default=20, help="M2, M9: requests a block")
     parser.add_argument("--idle", type=int, default=200, help="M9: idle connections")
     parser.add_argument("--no-engine", action="store_true", help="leave out the engine alone")
+    parser.add_argument("--config", default="", metavar="FILE", help="TOML for the server")
     options = parser.parse_args()
     bench_texts.check()
     speech = None
@@ -173,15 +175,16 @@ def main():
         if not options.no_engine:
             from streamtts.speech import Speech
 
-            speech = stack.enter_context(contextlib.closing(Speech.load()))
+            config = schema.load(options.config or None)
+            speech = stack.enter_context(contextlib.closing(Speech.load(config)))
             for _ in speech.stream([bench_texts.text(0)]):
                 pass
         report = Report(
             "First sound",
-            f"default configuration, one stream, loopback, client on the same cores; "
-            f"{options.blocks} blocks a side",
+            f"{options.config or 'the default'} configuration, one stream, loopback, client on the "
+            f"same cores; {options.blocks} blocks a side",
         )
-        server = stack.enter_context(ServerProcess())
+        server = stack.enter_context(ServerProcess(options.config))
         asyncio.run(measure(server, speech, report, options))
         status = report.finish()
     raise SystemExit(status)

@@ -66,13 +66,17 @@ def package_bytes():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--config", default="", metavar="FILE", help="TOML for the server")
     options = parser.parse_args()
-    report = Report("Start", f"default configuration, {options.repeats} starts, files cached")
-    with ServerProcess():
+    report = Report(
+        "Start",
+        f"{options.config or 'the default'} configuration, {options.repeats} starts, files cached",
+    )
+    with ServerProcess(options.config):
         report.note("one start before, so that the files are cached")
     starts, memory = [], []
     for _ in range(options.repeats):
-        with ServerProcess() as server:
+        with ServerProcess(options.config) as server:
             starts.append(server.start_s)
             memory.append(server.rss_bytes / 2**20)
     report.row("M15 start to ready, median", percentile(starts, 50), 4.0, unit="s", digits=2)

@@ -528,6 +528,7 @@ def test_messages_of_tomorrow_are_passed_over(caplog):
         opening, _ = await peer.hear_text()
         await peer.say("visemes", opening["context_id"], shapes=[])
         await peer.say("error", code="bad_json", message="about nobody")
+        await peer.say("error", "ended", code="unknown_context", message="about the past")
         await peer.done(opening["context_id"])
         await peer.gone()
 
@@ -538,6 +539,7 @@ def test_messages_of_tomorrow_are_passed_over(caplog):
     with caplog.at_level(logging.WARNING):
         run(main)
     assert "about nobody" in caplog.text
+    assert "about the past" not in caplog.text
 
 
 def test_a_binary_frame_without_a_header_ends_the_connection():
