@@ -95,6 +95,7 @@ class Context:
         self._unflushed = False
         self._text_s = clock()
         self._text_over = False
+        self._warned = False
         self._blocked = False
         self._starved_at = -1
 
@@ -303,8 +304,9 @@ class Context:
         with self._delivery.lock:
             self._delivery.timing.add(output.symbols, output.words)
         self._pending_chars = self._front_end.pending_chars
-        for warning in output.warnings:
-            self._delivery.emit(Warning_(warning, "a word has no sound that is known"))
+        if output.warnings and not self._warned:
+            self._warned = True  # once is enough
+            self._delivery.emit(Warning_(output.warnings[0], "a word has no sound that is known"))
         if not output.symbols:
             return
         stream = self._stream or self._submit()

@@ -59,7 +59,7 @@ class Engine:
         self._clock = clock
         self._cost_clock = cost_clock
         self.step_s = runner.step_frames * runner.hop_length / runner.sample_rate
-        self._scheduler = Scheduler(BATCH_ROWS, self.step_s)
+        self._scheduler = Scheduler(BATCH_ROWS)
         self._commands = Commands(MAX_COMMANDS, _COMMAND_WAIT_S)
         self._stopping = False
         self._thread: threading.Thread | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_REST_S = 0.1  # a stream that is far enough ahead rests until it can make this much at once
+_CHUNK_S = 0.1  # what may be sent at once; a stream that rests does so until there is room for it
 _ON_TIME_S = 1e-6  # what rounding may add up to
 
 
@@ -72,18 +72,26 @@ class Playout:
         """How long the listener can go on with what it has."""
         return self.sent_s - self.played_s(now_s)
 
-    def may_make(self, now_s: float, made_s: float) -> bool:
-        """Whether sound may be made now, `made_s` of it being made already."""
+    def may_make(self, now_s: float) -> bool:
+        """Whether sound may be made now.
+
+        What has been made but not sent does not count: it is little, and a lead shorter than it
+        would never be fallen below.
+        """
         if self.lead_s <= 0:
             return True
-        lead_s = made_s - self.played_s(now_s)
-        self._rests = lead_s >= self.lead_s - (self._rest_s() if self._rests else 0.0)
+        bound_s = self._wake_slack_s() + _ON_TIME_S if self._rests else self._full_slack_s()
+        self._rests = self.slack_s(now_s) >= bound_s
         return not self._rests
 
-    def wake_s(self, now_s: float, made_s: float) -> float:
+    def wake_s(self, now_s: float) -> float:
         """When a stream that rests may go on."""
-        lead_s = made_s - self.played_s(now_s)
-        return now_s + max(0.0, lead_s - self.lead_s + self._rest_s())
+        return now_s + max(0.0, self.slack_s(now_s) - self._wake_slack_s())
 
-    def _rest_s(self) -> float:
-        return min(_REST_S, self.lead_s / 2)
+    def _full_slack_s(self) -> float:
+        """With more than this, the next chunk might exceed the lead."""
+        return max(self.lead_s - _CHUNK_S, self.lead_s / 2)
+
+    def _wake_slack_s(self) -> float:
+        """With less than this, there is room for a whole chunk again."""
+        return max(self.lead_s - 2 * _CHUNK_S, self.lead_s / 4)

@@ -12,12 +12,10 @@ class Scheduler:
 
     Args:
         batch_rows: rows in one step at most.
-        step_s: sound that one step makes.
     """
 
-    def __init__(self, batch_rows: int, step_s: float) -> None:
+    def __init__(self, batch_rows: int) -> None:
         self.batch_rows = batch_rows
-        self.step_s = step_s
 
     def choose(self, streams: Iterable[Stream], now_s: float) -> list[Stream]:
         """The rows of the next step, in the order of their slots.
@@ -37,9 +35,9 @@ class Scheduler:
         """Whether text, listener and transport allow a step."""
         if stream.paused or not stream.can_step:
             return False
-        return stream.playout.may_make(now_s, stream.steps * self.step_s)
+        return stream.playout.may_make(now_s)
 
     def wake_s(self, streams: Sequence[Stream], now_s: float) -> float | None:
         """When the next stream that rests may go on; None when there is none."""
         resting = (s for s in streams if not s.paused and s.can_step)
-        return min((s.playout.wake_s(now_s, s.steps * self.step_s) for s in resting), default=None)
+        return min((s.playout.wake_s(now_s) for s in resting), default=None)

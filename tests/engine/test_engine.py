@@ -284,17 +284,33 @@ def test_sound_is_made_no_further_ahead_than_the_lead():
         for piece in sentence(10, first=10 * i):
             engine.feed(stream, piece)
     run_dry(engine)
-    assert 0.5 <= stream.steps * engine.step_s < 0.55
-    clock.now_s += 0.05
-    assert run_dry(engine) == 0  # it rests until a whole chunk can be made
-    clock.now_s += 0.15
+    assert 0.4 <= stream.playout.sent_s <= 0.5
+    clock.now_s += stream.playout.sent_s - 0.3 - 0.01
+    assert run_dry(engine) == 0  # it rests until there is room for a whole chunk
+    clock.now_s += 0.02
     run_dry(engine)
-    assert 0.7 <= stream.steps * engine.step_s < 0.75
+    played_s = clock.now_s - 100.0
+    assert 0.4 <= stream.playout.sent_s - played_s <= 0.5
     engine.playback(stream, 0.0)  # the listener has not even begun
     clock.now_s += 0.1
     assert run_dry(engine) == 0
     assert listener.stats is None
     assert stream.playout.underruns == 0
+
+
+@pytest.mark.parametrize("tail_s", [0.0, 0.2])
+def test_a_lead_shorter_than_what_the_filters_hold_back_still_moves(tail_s):
+    clock = FakeClock()
+    engine = fake_engine(clock=clock)
+    listener = Listener()
+    stream = engine.submit(replace(REQUEST, lead_s=0.01, tail_s=tail_s), listener)
+    for piece in sentence(5):
+        engine.feed(stream, piece)
+    engine.end(stream)
+    for _ in range(200):
+        run_dry(engine)
+        clock.now_s += 0.1
+    assert listener.stats is not None
 
 
 def test_a_paused_stream_rests_and_goes_on():

@@ -60,19 +60,22 @@ def test_the_listener_never_plays_what_it_does_not_have():
 
 def test_the_lead_bounds_what_may_be_made():
     playout = Playout(lead_s=0.5)
-    assert playout.may_make(10.0, 0.0)
-    playout.sent(10.0, 0.4)
-    assert playout.may_make(10.0, 0.45)
-    assert not playout.may_make(10.0, 0.5)
-    # It rests until 100 ms can be made at once.
-    assert not playout.may_make(10.05, 0.5)
-    assert playout.wake_s(10.05, 0.5) == pytest.approx(10.1)
-    assert playout.may_make(10.11, 0.5)
-    assert Playout(lead_s=0.0).may_make(10.0, 1e9)
+    assert playout.may_make(10.0)
+    playout.sent(10.0, 0.39)
+    assert playout.may_make(10.0)
+    playout.sent(10.0, 0.1)
+    assert not playout.may_make(10.0)  # the next 100 ms might be too much
+    # It rests until there is room for them and some time to make them.
+    assert not playout.may_make(10.1)
+    assert playout.wake_s(10.1) == pytest.approx(10.19)
+    assert playout.may_make(10.19)
+    free = Playout(lead_s=0.0)
+    free.sent(10.0, 1e9)
+    assert free.may_make(10.0)
 
 
 def test_a_tiny_lead_still_moves():
     playout = Playout(lead_s=0.02)
-    playout.sent(10.0, 0.02)
-    assert not playout.may_make(10.0, 0.02)
-    assert playout.may_make(10.011, 0.02)
+    playout.sent(10.0, 0.04)
+    assert not playout.may_make(10.0)
+    assert playout.may_make(10.036)

@@ -22,7 +22,7 @@ def ready_stream(number, slot, *, lead_s=0.0):
 def test_all_that_can_move_move_in_the_order_of_their_slots():
     streams = [ready_stream(1, 2), ready_stream(2, 0), ready_stream(3, 1)]
     streams[2].paused = True
-    chosen = Scheduler(8, 0.025).choose(streams, 1.0)
+    chosen = Scheduler(8).choose(streams, 1.0)
     assert [s.slot for s in chosen] == [0, 2]
 
 
@@ -31,7 +31,7 @@ def test_first_chunks_first_then_least_slack():
     streams[0].playout.sent(1.0, 0.9)
     streams[1].playout.sent(1.0, 0.3)
     streams[2].playout.sent(1.0, 0.5)
-    scheduler = Scheduler(2, 0.025)
+    scheduler = Scheduler(2)
     assert [s.number for s in scheduler.choose(streams, 1.1)] == [1, 3]
     streams[3].playout.sent(1.1, 9.0)
     assert [s.number for s in scheduler.choose(streams, 1.1)] == [1, 2]
@@ -39,12 +39,11 @@ def test_first_chunks_first_then_least_slack():
 
 def test_rest_and_wake():
     stream = ready_stream(1, 0, lead_s=0.5)
-    scheduler = Scheduler(8, 0.1)
-    stream.steps = 5
-    stream.playout.sent(1.0, 0.4)
+    scheduler = Scheduler(8)
+    stream.playout.sent(1.0, 0.5)
     assert scheduler.choose([stream], 1.0) == []
-    assert abs(scheduler.wake_s([stream], 1.0) - 1.1) < 1e-9
-    assert scheduler.choose([stream], 1.11) == [stream]
+    assert abs(scheduler.wake_s([stream], 1.0) - 1.2) < 1e-9
+    assert scheduler.choose([stream], 1.2) == [stream]
     stream.paused = True
     assert scheduler.wake_s([stream], 1.0) is None
     assert scheduler.wake_s([], 1.0) is None
