@@ -152,12 +152,12 @@ async def spoken(tts):
 
 
 async def measure(server, speech, report, options):
+    await idle(server, report, options)  # first: nothing else grows meanwhile
     async with connect(server.url, lead_ms=0) as tts:
         report.note(f"warm-up: {await spoken(tts):.2f} s of sound")
     async with connect(server.url) as tts:
         await first_sound(tts, report, options)
         await all_text(tts, speech, report, options)
-    await idle(server, report, options)
 
 
 def main():
