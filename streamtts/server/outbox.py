@@ -6,7 +6,6 @@ When it is full its contexts are descheduled; when it overflows even so, the cli
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -53,9 +52,9 @@ class Outbox:
         self._full_bytes = full_bytes
         self._on_full = on_full
         self._clock = clock
-        self._urgent: deque[Entry] = deque()
-        self._entries: deque[Entry] = deque()
-        self._wake = asyncio.Event()
+        self._urgent: list[Entry] = []  # lists, because an idle connection should cost little
+        self._entries: list[Entry] = []
+        self._waiter: asyncio.Future[None] | None = None
         self._closing = False
         self._sending_since: float | None = None
         self.bytes = 0
@@ -67,7 +66,7 @@ class Outbox:
             return True
         (self._urgent if urgent else self._entries).append(entry)
         self.bytes += len(entry.frame)
-        self._wake.set()
+        self._wake()
         if not self.full and self.bytes > self._full_bytes:
             self.full = True
             self._on_full(True)
@@ -83,7 +82,7 @@ class Outbox:
         cut = next((entry.sample for entry in waiting if entry.sample is not None), None)
         if cut is None:
             return None
-        kept: deque[Entry] = deque()
+        kept: list[Entry] = []
         reached = False
         for entry in self._entries:
             reached |= entry.owner is owner and entry.sample is not None
@@ -98,7 +97,7 @@ class Outbox:
     def finish(self) -> None:
         """Takes no more; `run` returns when everything queued has been sent."""
         self._closing = True
-        self._wake.set()
+        self._wake()
 
     def stalled_s(self) -> float:
         """Seconds for which the frame being written has been waiting for the socket."""
@@ -108,16 +107,22 @@ class Outbox:
         """The one writer; returns after `finish`, or raises what `send` raises."""
         while True:
             while self._urgent or self._entries:
-                entry = (self._urgent or self._entries).popleft()
+                frame = (self._urgent or self._entries).pop(0).frame
                 self._sending_since = self._clock()
-                await self._send(entry.frame)
+                await self._send(frame)
                 self._sending_since = None
-                self.bytes -= len(entry.frame)
+                self.bytes -= len(frame)
+                del frame
                 self._relax()
             if self._closing:
                 return
-            self._wake.clear()
-            await self._wake.wait()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _relax(self) -> None:
         if self.full and self.bytes <= self._full_bytes // 2:

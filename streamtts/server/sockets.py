@@ -18,16 +18,35 @@ from websockets.http11 import Request
 from streamtts.server.websocket import HANG_UP
 
 WRITE_BUFFER_BYTES = 32_768  # what lies here and in the kernel is beyond recall at a barge-in
+SLICE_BYTES = 16_384  # about 1 ms of one-letter messages
 LINGER_S = 1.0  # for a client to read why it was closed
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket that can be hung up, and that lingers after a protocol error."""
 
+    _flood = b""
+
     def connection_made(self, transport: BaseTransport) -> None:
         """Keeps little in the process's own buffer."""
         super().connection_made(transport)
         cast(Transport, transport).set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes a flood of small messages in slices, so that others get their turn between."""
+        if not self._flood and len(data) <= SLICE_BYTES:
+            super().data_received(data)
+            return
+        if not self._flood:
+            self.loop.call_soon(self._take_slice)
+        self._flood += data
+
+    def _take_slice(self) -> None:
+        if not self.disconnected:
+            head, self._flood = self._flood[:SLICE_BYTES], self._flood[SLICE_BYTES:]
+            super().data_received(head)
+            if self._flood:
+                self.loop.call_soon(self._take_slice)
 
     def handle_connect(self, event: Request) -> None:
         """Offers `hang_up` to the application."""
@@ -35,6 +54,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.close_sent:
             extensions = cast(dict[str, Any], self.scope)["extensions"]
             extensions[HANG_UP] = self.hang_up
+
+    def start_keepalive(self) -> None:
+        """Comes right after the handshake, whose messages need not be kept."""
+        super().start_keepalive()
+        del self.request, self.response
 
     def hang_up(self, code: int, reason: str) -> None:
         """Closes at once, although what was written before has not been read."""

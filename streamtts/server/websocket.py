@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import functools
 import logging
+import queue
 import uuid
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from starlette.responses import PlainTextResponse
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.types import Receive, Scope
+from starlette.types import Send as SendMessage
+from starlette.websockets import WebSocket
 
 from streamtts import events
 from streamtts.errors import Loading, Overloaded, RequestError, StreamTTSError, Unauthorized
@@ -44,24 +46,26 @@ FINISH_S = 5.0  # for the last frames of a connection that our own bug has ended
 logger = logging.getLogger(__name__)
 
 
-async def stream(websocket: WebSocket) -> None:
+async def stream(gateway: Gateway, scope: Scope, receive: Receive, send: SendMessage) -> None:
     """`/v1/stream`: checks who is there, then speaks with him until one side closes."""
-    gateway: Gateway = websocket.app.state.gateway
+    websocket = WebSocket(scope, receive, send)
     refusal = _refusal(websocket, gateway)
     if refusal is not None:
         await websocket.send_denial_response(refusal)
         return
-    offered = websocket.scope["subprotocols"]
+    offered = scope["subprotocols"]
     await websocket.accept(subprotocol=choose_subprotocol(offered))
     query_key = websocket.query_params.get("key") if gateway.config.auth.query_key else None
-    if not gateway.keys.accept(shown_keys(websocket.headers, offered, query_key)):
-        with contextlib.suppress(WebSocketDisconnect):
-            await websocket.send_text(
-                str(error_frame(Unauthorized("no key, or a wrong one")).frame)
-            )
-            await websocket.close(1008, "auth: no key, or a wrong one")
+    welcome = gateway.keys.accept(shown_keys(websocket.headers, offered, query_key))
+    del websocket  # the headers need not live as long as the connection
+    scope["headers"] = []
+    if welcome:
+        await Connection(gateway, receive, send, scope["extensions"].get(HANG_UP)).run()
         return
-    await Connection(websocket, gateway).run()
+    error = error_frame(Unauthorized("no key, or a wrong one")).frame
+    with contextlib.suppress(OSError):  # he is gone
+        await send({"type": "websocket.send", "text": error})
+        await send({"type": "websocket.close", "code": 1008, "reason": "auth"})
 
 
 def _refusal(websocket: WebSocket, gateway: Gateway) -> PlainTextResponse | None:
@@ -87,9 +91,17 @@ def _refusal(websocket: WebSocket, gateway: Gateway) -> PlainTextResponse | None
 class Connection:
     """One client: reads without ever waiting for text work, writes through one outbox."""
 
-    def __init__(self, websocket: WebSocket, gateway: Gateway) -> None:
-        self._websocket = websocket
+    def __init__(
+        self,
+        gateway: Gateway,
+        receive: Receive,
+        send: SendMessage,
+        hang_up: Callable[[int, str], None] | None,
+    ) -> None:
         self._gateway = gateway
+        self._receive = receive
+        self._send_message = send
+        self._hang_up = hang_up
         self._loop = asyncio.get_running_loop()
         self._session_id = uuid.uuid4().hex
         self._session: ServerSession[ContextSettings] = ServerSession(
@@ -104,7 +116,8 @@ class Connection:
             clock=gateway.clock,
         )
         self._contexts: dict[Record[ContextSettings], Context] = {}
-        self._inbox: deque[tuple[Record[ContextSettings], events.Event]] = deque()
+        self._inbox: queue.SimpleQueue[tuple[Record[ContextSettings], events.Event]]
+        self._inbox = queue.SimpleQueue()
         self._woken = False
         self._closed = False
         self._draining = False
@@ -137,11 +150,10 @@ class Connection:
 
     def stop(self, code: int, reason: str) -> None:
         """Closes now, without what still waits."""
-        hang_up = self._websocket.scope["extensions"].get(HANG_UP)
-        if hang_up is None:  # not under our own protocol class: as soon as the client reads
+        if self._hang_up is None:  # not under our own protocol class: when the client reads
             self._finish(code, reason)
         else:
-            hang_up(code, reason)
+            self._hang_up(code, reason)
 
     def check_stalled(self) -> None:
         """Closes a client that has read nothing for too long."""
@@ -165,11 +177,12 @@ class Connection:
     async def _read(self) -> None:
         turn = 0
         while True:
-            message = await self._websocket.receive()
+            message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
             self._perform(self._session.receive(message["bytes"] if text is None else text))
+            del message, text  # while the next one is awaited
             turn = (turn + 1) % BURST
             if turn == 0:
                 await asyncio.sleep(0)
@@ -177,15 +190,14 @@ class Connection:
     async def _write(self) -> None:
         try:
             await self._outbox.run()
-            await self._websocket.close(*self._close)
-        except WebSocketDisconnect:
+            code, reason = self._close
+            await self._send_message({"type": "websocket.close", "code": code, "reason": reason})
+        except OSError:  # what the server raises when the client is gone
             logger.debug("client is gone session=%s", self._session_id)
 
     async def _send(self, frame: str | bytes) -> None:
-        if isinstance(frame, bytes):
-            await self._websocket.send_bytes(frame)
-        else:
-            await self._websocket.send_text(frame)
+        kind = "bytes" if isinstance(frame, bytes) else "text"
+        await self._send_message({"type": "websocket.send", kind: frame})
 
     def _put(self, send: Send) -> None:
         entry = Entry(send.frame, send.record, send.droppable, send.sample)
@@ -208,7 +220,7 @@ class Connection:
 
     def _on_event(self, record: Record[ContextSettings], event: events.Event) -> None:
         """Called from the service's threads: hops onto the loop, once for many events."""
-        self._inbox.append((record, event))
+        self._inbox.put((record, event))
         if not self._woken:
             self._woken = True
             self._loop.call_soon_threadsafe(self._wake)
@@ -222,8 +234,8 @@ class Connection:
 
     def _take_events(self) -> None:
         self._woken = False
-        while self._inbox:
-            record, event = self._inbox.popleft()
+        while not self._inbox.empty():
+            record, event = self._inbox.get_nowait()
             if self._closed or record.over:
                 continue
             if isinstance(event, events.Started):

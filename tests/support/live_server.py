@@ -156,6 +156,29 @@ class Client:
             data for header, data in self.chunks if header.handle == handle and header.flags < 16
         )
 
+    async def say(self, context_id: str, *deltas: str, **settings: Any) -> dict[str, Any]:
+        """A whole context, up to its `done`."""
+        await self.send("open", context_id=context_id, **settings)
+        for delta in deltas:
+            await self.send("text", context_id=context_id, text=delta)
+        await self.send("end", context_id=context_id)
+        return await self.until("done", context_id=context_id)
+
+    def handle(self, context_id: str) -> int:
+        """The newest handle of a context of that name."""
+        handles = [m["handle"] for m in self.of("opened") if m["context_id"] == context_id]
+        newest: int = handles[-1]
+        return newest
+
+    def ends(self) -> list[str]:
+        """The contexts that have ended, in that order."""
+        return [
+            message["context_id"]
+            for message in self.messages
+            if message["type"] in ("done", "cancelled")
+            or (message["type"] == "error" and message["final"])
+        ]
+
     async def barrier(self) -> None:
         """Everything sent before has been taken, everything it caused at once has arrived."""
         mark = f"barrier {len(self.messages)}"
