@@ -49,7 +49,7 @@ class Block(nn.Module):
 
 
 class FilterNet(nn.Module):
-    """Frames to filter parameters, looking one frame ahead.
+    """Frames to filter parameters, looking two frames ahead: as far as the window of a frame does.
 
     Args:
         in_size: features in a frame.
@@ -60,7 +60,7 @@ class FilterNet(nn.Module):
         kernel_size: K of every convolution.
     """
 
-    lookahead = 1
+    lookahead = 2
 
     def __init__(
         self, in_size: int, out_size: int, channels: int, inner: int, blocks: int, kernel_size: int

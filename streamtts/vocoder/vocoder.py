@@ -7,6 +7,7 @@ so it is intelligible before it has learnt anything).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,13 +18,14 @@ from streamtts.nn.spectral import (
     LOG_MEL_FLOOR,
     N_MELS,
     SAMPLE_RATE,
-    mel_to_linear,
+    mel_filterbank,
 )
 from streamtts.vocoder.excitation import Excitation, ExcitationState
 from streamtts.vocoder.filters import FilterNet, FilterState
 
-_ENVELOPE_REACH_HZ = 110.0
-"""The mel shows low harmonics one by one; the envelope that the filters start from must not."""
+_WINDOW_HOPS = 4
+"""Hops in a filtered frame: long enough to tell the harmonics of a low voice apart."""
+_ENVELOPE_FLOOR = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +34,21 @@ class VocoderConfig:
 
     Attributes:
         sample_rate: in Hz.
-        hop_length: samples in a frame; excitation is cut into windows twice as long.
+        hop_length: samples in a frame; excitation is cut into windows of four of them.
         n_mels: log-mel bins in a frame.
-        n_fft: of the filters, at least twice `hop_length`; what is more is room for them to ring.
         channels: of the net.
         inner: width inside the net's blocks.
         blocks: of the net.
         kernel_size: of the net's convolutions, in frames.
-        bands: in which noise is shaped, and harmonics coarsely.
     """
 
     sample_rate: int = SAMPLE_RATE
     hop_length: int = HOP_LENGTH
     n_mels: int = N_MELS
-    n_fft: int = 512
     channels: int = 128
     inner: int = 384
     blocks: int = 4
     kernel_size: int = 7
-    bands: int = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +58,14 @@ class VocoderState:
     Attributes:
         net: the filter net's.
         excitation: the excitation's.
-        block: (B, 2, hop_length), the last block of excitation, harmonics and noise.
+        blocks: (B, 3, 2, hop_length), the last blocks of excitation, harmonics and noise.
         mel: (B, lookahead, n_mels), frames that the net has not come to yet.
-        tail: (B, hop_length), the second half of the last filtered frame.
+        tail: (B, 3, hop_length), what filtered frames have left for the next three hops.
     """
 
     net: FilterState
     excitation: ExcitationState
-    block: Tensor
+    blocks: Tensor
     mel: Tensor
     tail: Tensor
 
@@ -84,57 +82,46 @@ class Vocoder(nn.Module):
     Attributes:
         hop_length: samples for every frame.
         sample_rate: in Hz.
-        lookahead_frames: how many frames after its own a sample depends on.
+        lookahead_frames: how far ahead the filters look; their windows reach as far.
         delay_samples: how late the samples come out of `step`.
-
-    Raises:
-        ValueError: `n_fft` is odd or shorter than two hops.
     """
 
     offset: Tensor
     scale: Tensor
     window: Tensor
     spread_mel: Tensor
-    spread_bands: Tensor
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
-        hop, n_fft = config.hop_length, config.n_fft
-        if n_fft < 2 * hop or n_fft % 2:
-            raise ValueError(f"n_fft must be even and at least {2 * hop}, got {n_fft}")
+        hop, n_fft = config.hop_length, _WINDOW_HOPS * config.hop_length
         self.config = config
         self.hop_length = hop
         self.sample_rate = config.sample_rate
         self.bins = n_fft // 2 + 1
         self.net = FilterNet(
             config.n_mels + 2,
-            2 * self.bins + 2 * config.bands,
+            3 * self.bins,
             config.channels,
             config.inner,
             config.blocks,
             config.kernel_size,
         )
         with torch.no_grad():
-            self.net.head.bias[: self.bins] = 1.0  # starts as the mel's own envelope
-            self.net.head.bias[2 * self.bins + config.bands :] = -2.0
+            self.net.head.bias[2 * self.bins :] = -2.0  # starts mostly voiced
         self.excitation = Excitation(config.sample_rate, hop)
         self.lookahead_frames = self.net.lookahead
-        self.delay_samples = (1 + self.lookahead_frames) * hop
+        self.delay_samples = _WINDOW_HOPS * hop
         # Silence, unvoiced at about 110 Hz, is zero to the net: what lies before a stream's start.
         offset = torch.tensor([LOG_MEL_FLOOR] * config.n_mels + [4.7, 0.0])
         self.register_buffer("offset", offset, persistent=False)
         scale = torch.tensor([0.25] * config.n_mels + [4.0, 1.0])
         self.register_buffer("scale", scale, persistent=False)
-        # Its square adds up to one; used before and behind the filters, so that what rings past
-        # the end of a frame fades out.
-        window = torch.hann_window(2 * hop, dtype=torch.float64).sqrt().float()
-        self.register_buffer("window", window, persistent=False)
-        spread_mel = mel_to_linear(
-            n_fft, config.sample_rate, config.n_mels, reach_hz=_ENVELOPE_REACH_HZ
-        )
+        # Before and behind the filters; its square adds up to one over four hops.
+        window = torch.hann_window(n_fft, dtype=torch.float64) / math.sqrt(1.5)
+        self.register_buffer("window", window.float(), persistent=False)
+        filters = mel_filterbank(n_fft, config.sample_rate, config.n_mels)
+        spread_mel = torch.linalg.pinv(filters.double()).T.float().contiguous()
         self.register_buffer("spread_mel", spread_mel, persistent=False)
-        spread_bands = mel_to_linear(n_fft, config.sample_rate, config.bands)
-        self.register_buffer("spread_bands", spread_bands, persistent=False)
 
     def zeros(self, rows: int, seeds: Tensor) -> VocoderState:
         """State of `rows` streams that have not begun; before them is silence.
@@ -148,9 +135,9 @@ class Vocoder(nn.Module):
         return VocoderState(
             net=self.net.zeros(rows),
             excitation=self.excitation.zeros(rows, seeds),
-            block=new(rows, 2, self.hop_length),
+            blocks=new(rows, _WINDOW_HOPS - 1, 2, self.hop_length),
             mel=mel + LOG_MEL_FLOOR,
-            tail=new(rows, self.hop_length),
+            tail=new(rows, _WINDOW_HOPS - 1, self.hop_length),
         )
 
     def step(self, frames: Tensor, state: VocoderState) -> tuple[Tensor, VocoderState]:
@@ -172,11 +159,10 @@ class Vocoder(nn.Module):
         blocks, excitation = self.excitation(ln_f0, voicing, state.excitation)
         parameters, net = self.net((frames - self.offset) * self.scale, state.net)
         late_mel = torch.cat([state.mel, log_mel], dim=1)
-        spectra = self._filter(
-            torch.cat([state.block[:, None], blocks], dim=1), parameters, late_mel[:, :count]
-        )
-        samples, tail = self._overlap_add(spectra, state.tail)
-        return samples, VocoderState(net, excitation, blocks[:, -1], late_mel[:, count:], tail)
+        blocks = torch.cat([state.blocks, blocks], dim=1)
+        shaped = self._filter(blocks, parameters, late_mel[:, :count])
+        samples, tail = self._overlap_add(shaped, state.tail)
+        return samples, VocoderState(net, excitation, blocks[:, count:], late_mel[:, count:], tail)
 
     def flush(self, state: VocoderState) -> tuple[Tensor, VocoderState]:
         """Give what is held back; behind the last frame comes silence.
@@ -187,7 +173,7 @@ class Vocoder(nn.Module):
         Returns:
             (B, delay_samples) samples and the new state.
         """
-        rows = state.block.shape[0]
+        rows = state.blocks.shape[0]
         count = -(-self.delay_samples // self.hop_length)
         frames = self.window.new_full((rows, count, self.config.n_mels + 2), LOG_MEL_FLOOR)
         frames[..., -2] = state.excitation.pitch[:, :1].clamp_min(1.0).log()
@@ -210,25 +196,32 @@ class Vocoder(nn.Module):
         return torch.cat([samples, rest], dim=1)[:, self.delay_samples :]
 
     def _filter(self, blocks: Tensor, parameters: Tensor, log_mel: Tensor) -> Tensor:
-        """Shape excitation: blocks (B, T + 1, 2, hop), parameters and log_mel (B, T, ...).
+        """Shape excitation: blocks (B, T + 3, 2, hop), parameters and log_mel (B, T, ...).
 
         Returns:
-            (B, T, 2 * hop) samples, windowed so that overlapping ones can be added up.
+            (B, T, 4 * hop) samples, windowed so that overlapping ones can be added up.
         """
-        n_fft, bands = self.config.n_fft, self.config.bands
-        windowed = torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=-1) * self.window
-        spectra = torch.fft.rfft(windowed, n=n_fft)
-        real = parameters[..., : self.bins]
-        imaginary = parameters[..., self.bins : 2 * self.bins]
-        coarse = parameters[..., 2 * self.bins :].reshape(*parameters.shape[:2], 2, bands)
-        gains = coarse.exp() @ self.spread_bands * (log_mel.exp() @ self.spread_mel)[:, :, None]
-        mixed = spectra[:, :, 0] * torch.complex(real, imaginary) * gains[:, :, 0]
-        mixed = mixed + spectra[:, :, 1] * gains[:, :, 1]
-        shaped: Tensor = torch.fft.irfft(mixed, n=n_fft)
-        return shaped[..., : 2 * self.hop_length] * self.window
+        count = log_mel.shape[1]
+        windows = [blocks[:, i : i + count] for i in range(_WINDOW_HOPS)]
+        spectra = torch.fft.rfft(torch.cat(windows, dim=-1) * self.window)
+        gain, turn, noise = parameters.chunk(3, dim=-1)
+        envelope = (log_mel.exp() @ self.spread_mel).clamp_min(_ENVELOPE_FLOOR)
+        harmonic = torch.polar(envelope * gain.exp(), math.pi * torch.tanh(turn))
+        mixed = spectra[:, :, 0] * harmonic + spectra[:, :, 1] * (envelope * noise.exp())
+        shaped: Tensor = torch.fft.irfft(mixed, n=self.window.shape[0])
+        return shaped * self.window
 
     def _overlap_add(self, frames: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """Add up frames (B, T, 2 * hop) every hop; gives (B, T * hop) and what is left over."""
-        begins, ends = frames[..., : self.hop_length], frames[..., self.hop_length :]
-        total = begins + torch.cat([tail[:, None], ends[:, :-1]], dim=1)
-        return total.flatten(1), ends[:, -1]
+        """Add up frames (B, T, 4 * hop) every hop.
+
+        Returns:
+            (B, T * hop) samples, and what is left over, (B, 3, hop).
+        """
+        rows, count = frames.shape[:2]
+        parts = frames.reshape(rows, count, _WINDOW_HOPS, self.hop_length)
+        kept = _WINDOW_HOPS - 1
+        total = torch.cat([tail, tail.new_zeros(rows, count, self.hop_length)], dim=1)
+        for part in range(_WINDOW_HOPS):
+            shift = (0, 0, part, kept - part)
+            total = total + torch.nn.functional.pad(parts[:, :, part], shift)
+        return total[:, :count].flatten(1), total[:, count:]

@@ -41,7 +41,7 @@ REQUEST = StreamRequest(
 def tiny_vocoder(seed: int = 0) -> Vocoder:
     """A vocoder of small sizes with random weights, in eval mode."""
     torch.manual_seed(seed)
-    vocoder = Vocoder(VocoderConfig(channels=16, inner=16, blocks=1, bands=8)).eval()
+    vocoder = Vocoder(VocoderConfig(channels=16, inner=16, blocks=1)).eval()
     for p in vocoder.parameters():
         p.requires_grad_(False)
     return vocoder

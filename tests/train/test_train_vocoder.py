@@ -12,7 +12,7 @@ from streamtts.train.features import analyse
 from streamtts.train.vocoder import VocoderTraining, learning_rate, train_vocoder
 from streamtts.vocoder.vocoder import Vocoder, VocoderConfig
 
-SIZES = VocoderConfig(channels=16, inner=16, blocks=1, bands=20)
+SIZES = VocoderConfig(channels=16, inner=16, blocks=1)
 SHORT = VocoderTraining(
     steps=6, batch=2, crop_frames=12, lead_in_frames=2, warmup=2, checkpoint_s=0.0, valid_steps=3
 )

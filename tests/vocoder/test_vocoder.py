@@ -7,7 +7,7 @@ from streamtts.nn.spectral import LOG_MEL_FLOOR, N_MELS
 from streamtts.nn.state import select, stack, update
 from streamtts.vocoder.vocoder import Vocoder, VocoderConfig
 
-SMALL = VocoderConfig(channels=24, inner=32, blocks=2, bands=20)
+SMALL = VocoderConfig(channels=24, inner=32, blocks=2)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_nothing_is_heard_of_a_frame_earlier_than_declared(vocoder):
     # A sample depends on frames up to `lookahead_frames` after the last whose window reaches it.
     first = changed * vocoder.hop_length - vocoder.delay_samples
     assert first <= int(heard[0]) < first + vocoder.hop_length // 8
-    assert vocoder.lookahead_frames == 1
+    assert vocoder.lookahead_frames == 2
 
 
 def test_a_step_gives_all_that_the_declared_delay_allows(vocoder):
@@ -170,22 +170,3 @@ def test_before_training_it_follows_the_envelope():
     hz = torch.arange(len(power)) * 8000.0 / (len(power) - 1)
     inside = (hz > 1000) & (hz < 2200)
     assert float(power[inside].sum() / power.sum()) > 0.9
-
-
-@pytest.mark.parametrize("n_fft", [398, 401, 513])
-def test_a_transform_that_does_not_fit_is_refused(n_fft):
-    with pytest.raises(ValueError, match="n_fft must be even"):
-        Vocoder(VocoderConfig(n_fft=n_fft))
-
-
-@pytest.mark.parametrize("n_fft", [400, 640])
-def test_other_transforms_stream_too(n_fft):
-    vocoder = Vocoder(VocoderConfig(channels=8, inner=8, blocks=1, bands=20, n_fft=n_fft)).eval()
-    frames = speech(1, 9)
-    with torch.inference_mode():
-        torch.testing.assert_close(
-            stream(vocoder, frames, seeds(1), [4, 1, 4]),
-            vocoder.offline(frames, seeds(1)),
-            rtol=1e-5,
-            atol=1e-5,
-        )
