@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ class AcousticTraining:
         seed: of the order of sentences, cuts and dropout.
     """
 
-    steps: int = 10_000
+    steps: int = 9_000
     batch: int = 16
     learning_rate: float = 1.5e-3
     warmup: int = 200
@@ -301,8 +301,3 @@ def train_acoustic(
     log.close()
     model.load_state_dict(average.weights, strict=True)
     return model.cpu().eval()
-
-
-def scaled(training: AcousticTraining, steps: int) -> AcousticTraining:
-    """The same for another number of updates."""
-    return replace(training, steps=steps)

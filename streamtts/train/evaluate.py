@@ -11,11 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import soundfile
 import torch
 from numpy.typing import NDArray
 
+from streamtts.config import Config
 from streamtts.speech import Speech
 from streamtts.text.phonemes import Pronouncer, load_lexicon
 from streamtts.train import metrics
@@ -48,7 +50,7 @@ def _start_worker(voice: Path) -> None:
     torch.set_num_threads(1)
     _worker.update(
         voice=load_voice(voice),
-        speech=Speech.load(str(voice)),
+        speech=Speech.load(msgspec.convert({"voice": {"id": f"{voice}/"}}, Config)),
         recogniser=Recogniser(),
         pronouncer=Pronouncer(load_lexicon()),
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pysptk
 import soxr
 import torch
 from numpy.typing import NDArray
 
 from streamtts.nn.spectral import HOP_LENGTH, WINDOW_LENGTH, mel_to_linear
+
+with warnings.catch_warnings():  # pysptk imports pkg_resources, which says that it is deprecated
+    warnings.simplefilter("ignore")
+    import pysptk
 
 Array = NDArray[np.float64]
 _ORDER, _ALPHA, _WINDOW = 23, 0.42, 400  # at 16 kHz

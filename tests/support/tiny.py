@@ -4,6 +4,7 @@ import torch
 
 from streamtts.model.acoustic import AcousticConfig, AcousticModel
 from streamtts.text.symbols import BOUNDARY_ID, FEATURE_SIZES, UNKNOWN_ID
+from streamtts.vocoder.vocoder import Vocoder, VocoderConfig
 
 
 def tiny_acoustic(seed: int = 0) -> AcousticModel:
@@ -35,3 +36,10 @@ def random_features(n: int, seed: int = 0) -> torch.Tensor:
         for i, size in enumerate(FEATURE_SIZES)
     ]
     return torch.stack(columns, dim=-1)
+
+
+def tiny_vocoder(seed: int = 0) -> Vocoder:
+    """A vocoder of small sizes with random weights, in eval mode."""
+    torch.manual_seed(seed)
+    vocoder = Vocoder(VocoderConfig(channels=16, inner=32, blocks=1)).eval()
+    return vocoder.requires_grad_(False)
