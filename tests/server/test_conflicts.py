@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from support.fake_service import FakeContext, FakeService
 from support.live_server import LiveServer, client
@@ -53,5 +54,35 @@ def test_parallel_contexts_mix(server: LiveServer) -> None:
             await c.send("cancel", context_id="*")
             await c.until("cancelled", context_id="a")
             assert len({header.handle for header, _ in c.chunks}) == 2
+
+    asyncio.run(main())
+
+
+def test_capacity_is_told_with_a_time(serve: Callable[..., LiveServer]) -> None:
+    server = serve(service=FakeService(capacity=1))
+
+    async def main() -> None:
+        async with client(server) as c:
+            await c.send("open", context_id="a")
+            await c.send("open", context_id="b", on_conflict="parallel")
+            error = await c.until("error", context_id="b")
+            assert (error["code"], error["final"], error["retry_after_ms"]) == (
+                "capacity",
+                True,
+                250,
+            )
+
+    asyncio.run(main())
+
+
+def test_contexts_of_one_connection_are_limited(serve: Callable[..., LiveServer]) -> None:
+    server = serve("[limits]\ncontexts = 2")
+
+    async def main() -> None:
+        async with client(server) as c:
+            for name in "abc":
+                await c.send("open", context_id=name)
+            error = await c.until("error", context_id="c")
+            assert (error["code"], error["final"]) == ("context_limit", True)
 
     asyncio.run(main())

@@ -151,6 +151,36 @@ def test_a_message_that_is_too_big_closes_with_1009(serve: Callable[..., LiveSer
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\x81\x82\0\0\0\0\xff\xfe", 1007),  # text that is not UTF-8
+        (b"\x81\x02hi", 1002),  # not masked
+        (b"\xf1\x82\0\0\0\0hi", 1002),  # reserved bits
+    ],
+)
+def test_broken_frames_close_their_own_socket(server: LiveServer, frame: bytes, code: int) -> None:
+    raw = handshake(server, 65536)
+    raw.sendall(frame)
+    tail = b""
+    while piece := raw.recv(65536):
+        tail += piece
+    raw.close()
+    assert code.to_bytes(2, "big") in tail[-80:]
+
+    async def main() -> None:
+        async with client(server) as c:
+            await c.say("a", "one")
+
+    asyncio.run(main())
+
+
+def test_noise_is_no_request(server: LiveServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as raw:
+        raw.sendall(bytes(range(256)) + b"\r\n\r\n")
+        assert raw.recv(4096).startswith(b"HTTP/1.1 400")
+
+
 def test_our_own_bug_closes_with_1011_and_the_server_goes_on(
     serve: Callable[..., LiveServer],
     caplog: pytest.LogCaptureFixture,

@@ -80,6 +80,23 @@ def test_surrogate_halves_make_one_character(server: LiveServer) -> None:
     asyncio.run(main())
 
 
+def test_queued_contexts_sound_one_after_the_other(server: LiveServer) -> None:
+    async def main() -> None:
+        async with client(server) as c:
+            await c.send("hello", lead_ms=0)
+            for name in "abc":
+                await c.send("text", context_id=name, text=f"This is {name}. ")
+                await c.send("end", context_id=name)
+            await c.send("cancel", context_id="b")
+            await c.until("done", context_id="c")
+            assert sorted(c.ends()) == ["a", "b", "c"]
+            handles = [header.handle for header, _ in c.chunks]
+            assert set(handles) == {c.handle("a"), c.handle("c")}
+            assert handles == sorted(handles)
+
+    asyncio.run(main())
+
+
 def test_mel_alone_and_alignment(server: LiveServer) -> None:
     async def main() -> None:
         async with client(server) as c:

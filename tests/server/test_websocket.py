@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from support.fake_service import CHUNK_SAMPLES, FakeContext, FakeService
@@ -208,36 +207,6 @@ def test_text_too_long_is_refused_whole(server: LiveServer, service: FakeService
             await c.send("text", context_id="a", text="short")
             await c.send("end", context_id="a")
             assert (await c.until("done"))["chars"] == 5
-
-    asyncio.run(main())
-
-
-def test_capacity_is_told_with_a_time(serve: Callable[..., LiveServer]) -> None:
-    server = serve(service=FakeService(capacity=1))
-
-    async def main() -> None:
-        async with client(server) as c:
-            await c.send("open", context_id="a")
-            await c.send("open", context_id="b", on_conflict="parallel")
-            error = await c.until("error", context_id="b")
-            assert (error["code"], error["final"], error["retry_after_ms"]) == (
-                "capacity",
-                True,
-                250,
-            )
-
-    asyncio.run(main())
-
-
-def test_contexts_of_one_connection_are_limited(serve: Callable[..., LiveServer]) -> None:
-    server = serve("[limits]\ncontexts = 2")
-
-    async def main() -> None:
-        async with client(server) as c:
-            for name in "abc":
-                await c.send("open", context_id=name)
-            error = await c.until("error", context_id="c")
-            assert (error["code"], error["final"]) == ("context_limit", True)
 
     asyncio.run(main())
 
