@@ -173,7 +173,7 @@ class Lexer:
         self._joined = False
 
 
-class Pending(Exception):  # noqa: N818 - a signal, not a fault
+class Pending(Exception):
     """A rule needs a character that has not arrived."""
 
 
