@@ -118,9 +118,10 @@ class Delivery:
         self._path = None if audio is None else AudioPath(audio, shape.sample_rate)
         self._rate = self._path.rate if self._path else shape.sample_rate
         frame = shape.hop_length * self._rate / shape.sample_rate
+        self._speed = settings.speed
         self._mel = MelPath(frame) if "mel" in settings.streams else None
         self.timing = Timing(
-            shape.step_frames * frame,
+            shape.step_frames * frame / settings.speed,
             alignment="alignment" in settings.streams,
             words="word" in settings.timestamps,
             phones="phone" in settings.timestamps,
@@ -288,7 +289,7 @@ class Delivery:
     def _finish(self, stats: StreamStats) -> None:
         self.tell_flushes()
         step_s = self._shape.step_frames * self._shape.hop_length / self._shape.sample_rate
-        sound_s = stats.steps * step_s
+        sound_s = stats.steps * step_s / self._speed
         done = Done(
             reason=self._progress.reason,
             samples=self.sent_samples,

@@ -117,7 +117,9 @@ class Engine:
             request,
             sink,
             self._clock(),
-            flush_steps=math.ceil((frames + runner.lookahead_frames) / runner.step_frames),
+            flush_steps=math.ceil(
+                (frames * request.speed + runner.lookahead_frames + 1) / runner.step_frames
+            ),
             first_frames=min(frames, CHUNK_FRAMES),
         )
         self._put(lambda: self._roster.waiting.append(stream))

@@ -16,6 +16,7 @@ from torch import Tensor
 from streamtts.engine.sink import StreamRequest
 from streamtts.engine.slots import SlotTable
 from streamtts.engine.stream import Stream
+from streamtts.engine.stretch import FrameStretcher
 from streamtts.model.acoustic import AcousticModel, DecoderState, EncoderState, Future
 from streamtts.text.symbols import encode
 from streamtts.vocoder.vocoder import Vocoder, VocoderState
@@ -60,6 +61,7 @@ class _Slot:
     encoder: EncoderState
     skip_frames: int
     skip_samples: int
+    stretcher: FrameStretcher
     memory: deque[Tensor] = field(default_factory=deque)  # (D,) from the symbol stood on
     frames: deque[Tensor] = field(default_factory=deque)  # (R, M + 2), final, not yet sound
 
@@ -116,6 +118,7 @@ class Runner:
             self._acoustic.encoder_zeros(),
             self._acoustic.lookahead_frames,
             self._vocoder.delay_samples,
+            FrameStretcher(request.speed),
         )
         self._decoder.reset(slot, self._acoustic.decoder_zeros(1))
         seeds = torch.tensor([request.seed], dtype=torch.int64)
@@ -172,8 +175,7 @@ class Runner:
             ]
         )
         has_following = torch.tensor([row.has_following for row in rows])
-        rate = torch.tensor([own.request.speed for own in owners], dtype=torch.float32)
-        out, state = self._acoustic.step(here, following, has_following, state, rate)
+        out, state = self._acoustic.step(here, following, has_following, state)
         self._decoder.put(slots, state)
         hazards: list[float] = out.hazard.tolist()
         leaves: list[bool] = out.leave.tolist()
@@ -212,7 +214,7 @@ class Runner:
         """Everything that postnet and vocoder still hold back; the slot must be released then."""
         own = self._slots[slot]
         rest, _ = self._acoustic.flush(self._decoder.take([slot]))
-        frames = torch.cat([*own.frames, rest[0, own.skip_frames :]])
+        frames = torch.cat([*own.frames, own.stretcher.push(rest[0, own.skip_frames :])])
         own.frames.clear()
         mel = frames[:, : self.n_mels].numpy() if own.request.mel else None
         if not own.request.audio:
@@ -236,12 +238,17 @@ class Runner:
 
 
 def _keep(own: _Slot, frames: Tensor) -> int:
-    """Queues frames (R, M + 2) for the vocoder, without those that lie before the stream."""
+    """Queues frames (R, M + 2) for the vocoder, without those that lie before the stream.
+
+    Returns:
+        how many there are now, at the stream's speed.
+    """
     skip = min(own.skip_frames, len(frames))
     own.skip_frames -= skip
-    if skip < len(frames):
-        own.frames.append(frames[skip:])
-    return len(frames) - skip
+    frames = own.stretcher.push(frames[skip:])
+    if len(frames):
+        own.frames.append(frames)
+    return len(frames)
 
 
 def _take(own: _Slot, count: int) -> Tensor:

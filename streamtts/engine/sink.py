@@ -17,7 +17,7 @@ class StreamRequest:
 
     Attributes:
         seed: of the noise.
-        speed: multiplies the hazard.
+        speed: 2 speaks in half the time.
         pitch: ratio of F0.
         pitch_range: scales the distance of ln F0 from its mean.
         audio: run the vocoder.

@@ -176,7 +176,6 @@ class AcousticModel(nn.Module):
         following: Tensor,
         has_following: Tensor,
         state: DecoderState,
-        rate: Tensor,
     ) -> tuple[StepOutput, DecoderState]:
         """One step of B rows.
 
@@ -185,13 +184,12 @@ class AcousticModel(nn.Module):
             following: (B, D) memory of the next; anything where it has not arrived.
             has_following: (B,) bool.
             state: of B rows.
-            rate: (B,) float32, speed of speech, 1 is the teacher's.
 
         Returns:
             what the step gives, and the state after it. A row whose next symbol has not arrived
             and which has left its own must not be stepped.
         """
-        made, after = self.decoder.step(here, following, has_following, state, rate)
+        made, after = self.decoder.step(here, following, has_following, state)
         return StepOutput(self.natural(made.frames), made.hazard, made.leave), after
 
     def flush(self, state: DecoderState) -> tuple[Tensor, DecoderState]:

@@ -20,7 +20,7 @@ class AttentionState:
     """Where each row stands in its symbol.
 
     Attributes:
-        dwell: (B,) float32, steps made on this symbol so far, counted at the row's rate.
+        dwell: (B,) int64, steps made on this symbol so far.
         survival: (B,) float32, the chance of still being here.
     """
 
@@ -63,14 +63,13 @@ class StepwiseMonotonicAttention(nn.Module):
     def zeros(self, rows: int) -> AttentionState:
         """The state of rows that have just entered a symbol."""
         device = self.no_following.device
-        return AttentionState(torch.zeros(rows, device=device), torch.ones(rows, device=device))
+        dwell = torch.zeros(rows, dtype=torch.int64, device=device)
+        return AttentionState(dwell, torch.ones(rows, device=device))
 
     def embed_dwell(self, dwell: Tensor) -> Tensor:
-        """Dwell counts (...) float32 as features (..., W), between two bins by interpolation."""
-        dwell = dwell.clamp(max=self.dwell_bins - 1.001)
-        low = dwell.long()
-        part = (dwell - low)[..., None]
-        return self.dwell(low) * (1 - part) + self.dwell(low + 1) * part
+        """Dwell counts (...) int64 as features (..., W)."""
+        features: Tensor = self.dwell(dwell.clamp(max=self.dwell_bins - 1))
+        return features
 
     def context(self, here: Tensor, following: Tensor, has_following: Tensor) -> Tensor:
         """What the decoder reads.
@@ -93,24 +92,23 @@ class StepwiseMonotonicAttention(nn.Module):
         return self.hazard(torch.cat([query, context_vec, dwell_features], dim=-1))[..., 0]
 
     def advance(
-        self, logits: Tensor, state: AttentionState, rate: Tensor
+        self, logits: Tensor, state: AttentionState
     ) -> tuple[Tensor, Tensor, AttentionState]:
         """Stay or move on, after a step.
 
         Args:
             logits: (B,).
             state: before the step.
-            rate: (B,) float32, the speed of speech; it multiplies the hazard.
 
         Returns:
             hazard (B,), leave (B,) bool, and the state after the step.
         """
-        hazard = (torch.sigmoid(logits) * rate).clamp(max=1.0)
+        hazard = torch.sigmoid(logits)
         survival = state.survival * (1 - hazard)
-        dwell = state.dwell + rate
-        leave = (survival < 0.5) | (dwell >= self.max_dwell * rate)
+        dwell = state.dwell + 1
+        leave = (survival < 0.5) | (dwell >= self.max_dwell)
         return (
             hazard,
             leave,
-            AttentionState(dwell.masked_fill(leave, 0.0), survival.masked_fill(leave, 1.0)),
+            AttentionState(dwell.masked_fill(leave, 0), survival.masked_fill(leave, 1.0)),
         )

@@ -152,7 +152,7 @@ class Decoder(nn.Module):
             here: (B, T, D) memory of the symbol of each step.
             following: (B, T, D).
             has_following: (B, T) bool.
-            dwell: (B, T) float32, steps made on the symbol before this one.
+            dwell: (B, T) int64, steps made on the symbol before this one.
 
         Returns:
             frames before the postnet (B, C, T * R), after it, and hazard logits (B, T).
@@ -175,9 +175,8 @@ class Decoder(nn.Module):
         following: Tensor,
         has_following: Tensor,
         state: DecoderState,
-        rate: Tensor,
     ) -> tuple[DecoderStep, DecoderState]:
-        """One step of B rows; shapes as in `forward` without T, `rate` (B,) float32."""
+        """One step of B rows; shapes as in `forward` without T."""
         before = state.recurrent
         context_vec = self.attention.context(here, following, has_following)
         dwell_features = self.attention.embed_dwell(before.attention.dwell)
@@ -187,7 +186,7 @@ class Decoder(nn.Module):
         frames = self._frames((first + second)[:, None], context_vec[:, None])
         frames, postnet = self.postnet(frames, state.postnet)
         logits = self.attention.logits(first, context_vec, dwell_features)
-        hazard, leave, attention = self.attention.advance(logits, before.attention, rate)
+        hazard, leave, attention = self.attention.advance(logits, before.attention)
         after = DecoderState(RecurrentState(first_state, second_state, attention), postnet)
         return DecoderStep(frames, hazard, leave), after
 

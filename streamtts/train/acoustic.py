@@ -57,7 +57,7 @@ class Batch:
 
     Attributes:
         features: (B, N, F) int64; lengths: (B,) symbols; cuts: (B,), see Encoder.forward.
-        position: (B, T) int64, the symbol of each step; dwell: (B, T) float32.
+        position: (B, T) int64, the symbol of each step; dwell: (B, T) int64.
         leave: (B, T) float32, 1 on the last step of a symbol.
         steps: (B,) int64, T of each row.
         frames: (B, T * R, C) float32, in natural units.
@@ -132,7 +132,7 @@ def collate(
     R = len(frames[0]) // int(items[0].durations.sum())
     features = np.zeros((B, N, items[0].features.shape[1]), dtype=np.int64)
     position = np.zeros((B, T), dtype=np.int64)
-    dwell = np.zeros((B, T), dtype=np.float32)
+    dwell = np.zeros((B, T), dtype=np.int64)
     leave = np.zeros((B, T), dtype=np.float32)
     sound = np.zeros((B, T * R, frames[0].shape[1]), dtype=np.float32)
     cuts = np.full(B, -1)

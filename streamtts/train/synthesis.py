@@ -33,14 +33,13 @@ class Spoken:
 
 
 @torch.inference_mode()
-def speak(voice: Voice, symbols: Sequence[Symbol], *, seed: int = 0, rate: float = 1.0) -> Spoken:
+def speak(voice: Voice, symbols: Sequence[Symbol], *, seed: int = 0) -> Spoken:
     """Speaks symbols.
 
     Args:
         voice: who speaks.
         symbols: of whole sentences.
         seed: of the vocoder's noise.
-        rate: speed of speech.
 
     Raises:
         ValueError: the last symbol does not end a sentence.
@@ -50,17 +49,17 @@ def speak(voice: Voice, symbols: Sequence[Symbol], *, seed: int = 0, rate: float
     model = voice.acoustic
     ends = [i + 1 for i, s in enumerate(symbols) if s.ends_sentence]
     features = torch.from_numpy(encode(symbols))
-    rates, true, every = torch.full((1,), rate), torch.tensor([True]), torch.tensor([True])
+    true = torch.tensor([True])
     state = model.decoder_zeros(1)
     frames, positions = [], []
     for start, end in zip([0, *ends], ends, strict=False):
         memory, _ = model.encode(features[start:end], model.encoder_zeros(), Future.END)
-        state = model.restart(state, every)
+        state = model.restart(state, true)
         at = 0
         while at < len(memory):
             last = at + 1 == len(memory)
             following = memory[at if last else at + 1][None]
-            out, state = model.step(memory[at][None], following, true & (not last), state, rates)
+            out, state = model.step(memory[at][None], following, true & (not last), state)
             frames.append(out.frames[0])
             positions.append(start + at)
             at += int(out.leave)

@@ -71,7 +71,7 @@ def cost_of(voice: Voice) -> Cost:
         state = model.decoder_zeros(1)
         vocoder_state = vocoder.zeros(1, torch.zeros(1, dtype=torch.int64))
         with FlopCounterMode(display=False) as decoder_count:
-            model.step(row, row, true, state, torch.ones(1))
+            model.step(row, row, true, state)
         frames = torch.zeros(1, model.reduction_factor, model.config.n_mels + 2)
         with FlopCounterMode(display=False) as vocoder_count:
             vocoder.step(frames, vocoder_state)

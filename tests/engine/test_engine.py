@@ -119,7 +119,7 @@ def test_offline_model_and_vocoder_give_the_same_sound():
             j = step.position
             has = torch.tensor([j + 1 < len(memory)])
             following = memory[min(j + 1, len(memory) - 1)][None]
-            out, state = model.step(memory[j][None], following, has, state, torch.ones(1))
+            out, state = model.step(memory[j][None], following, has, state)
             frames.append(out.frames)
         frames.append(model.flush(state)[0])
         mel = torch.cat(frames, dim=1)[0, model.lookahead_frames :]
@@ -442,7 +442,10 @@ def test_speed_and_pitch_reach_the_model():
     usual = speak(fake_engine(), sentence(5))
     slow = speak(fake_engine(), sentence(5), replace(REQUEST, speed=0.5))
     high = speak(fake_engine(), sentence(5), replace(REQUEST, pitch=1.5))
-    assert len(slow.steps) > 1.3 * len(usual.steps)
+    fast = speak(fake_engine(), sentence(5), replace(REQUEST, speed=1.6))
+    assert len(slow.steps) == len(usual.steps) == len(fast.steps)
+    assert len(slow.samples) == pytest.approx(2 * len(usual.samples), abs=600)
+    assert len(fast.samples) == pytest.approx(len(usual.samples) / 1.6, abs=600)
     np.testing.assert_array_equal(high.mel, usual.mel)
     assert np.abs(high.samples - usual.samples).max() > 1e-3
 

@@ -14,21 +14,20 @@ def memory_of(n, seed):
     return MODEL.encode(features, MODEL.encoder_zeros(), Future.END)[0]
 
 
-def speak(memories, rate=1.0):
+def speak(memories):
     """All rows stepped together until each is through; returns per row frames and positions."""
     B = len(memories)
     state = MODEL.decoder_zeros(B)
     at = [0] * B
     frames = [[] for _ in range(B)]
     positions = [[] for _ in range(B)]
-    rates = torch.full((B,), rate)
     for _ in range(2000):
         if all(at[b] >= len(memories[b]) for b in range(B)):
             break
         here = torch.stack([m[min(at[b], len(m) - 1)] for b, m in enumerate(memories)])
         following = torch.stack([m[min(at[b] + 1, len(m) - 1)] for b, m in enumerate(memories)])
         has = torch.tensor([at[b] + 1 < len(m) for b, m in enumerate(memories)])
-        out, state = MODEL.step(here, following, has, state, rates)
+        out, state = MODEL.step(here, following, has, state)
         for b, m in enumerate(memories):
             if at[b] < len(m):
                 frames[b].append(out.frames[b])
@@ -42,7 +41,7 @@ def test_steps_equal_the_whole_sequence():
     frames, positions, state = speak([memory])
     at = torch.tensor(positions[0])
     starts = {p: positions[0].index(p) for p in set(positions[0])}
-    dwell = torch.tensor([t - starts[p] for t, p in enumerate(positions[0])]).float()
+    dwell = torch.tensor([t - starts[p] for t, p in enumerate(positions[0])])
     following = memory[(at + 1).clamp(max=len(memory) - 1)]
     _, after, _ = MODEL.decoder(
         memory[at][None], following[None], (at + 1 < len(memory))[None], dwell[None]
@@ -66,12 +65,6 @@ def test_a_row_never_feels_its_neighbours():
         alone, alone_at, _ = speak([memory])
         assert at == alone_at[0]
         torch.testing.assert_close(frames, alone[0], atol=1e-4, rtol=1e-4)
-
-
-def test_speed_shortens():
-    memory = memory_of(40, 5)
-    slow, normal, fast = (len(speak([memory], rate)[0][0]) for rate in (0.6, 1.0, 1.8))
-    assert fast < normal < slow
 
 
 def test_restart_forgets_the_sentence_of_those_rows_only():
