@@ -21,6 +21,8 @@ Seconds = Annotated[float, Meta(gt=0)]
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "wav", "flac", "ogg_opus", "mp3"]
 SampleRate = Literal[0, 8000, 16000, 22050, 24000, 44100, 48000]
 
+MAX_LEAD_MS = 60_000
+MAX_BUFFER_DELAY_MS = 10_000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SECRET_KEYS = frozenset({"auth.keys"})
 
@@ -136,8 +138,8 @@ class AudioConfig(_Section, frozen=True, kw_only=True):
     encoding: Encoding = "pcm_s16le"
     sample_rate: SampleRate = 0
     frame_ms: Annotated[int, Meta(ge=10, le=1000)] = 40
-    lead_ms: Annotated[int, Meta(ge=0, le=600_000)] = 2000
-    max_buffer_delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 600
+    lead_ms: Annotated[int, Meta(ge=0, le=MAX_LEAD_MS)] = 2000
+    max_buffer_delay_ms: Annotated[int, Meta(ge=0, le=MAX_BUFFER_DELAY_MS)] = 600
 
 
 class LogConfig(_Section, frozen=True, kw_only=True):

@@ -6,7 +6,9 @@ import argparse
 import codecs
 import contextlib
 import os
+import queue
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +20,12 @@ from streamtts import config as schema
 from streamtts.audio.files import SoundFileWriter, check_name
 from streamtts.audio.player import Player
 from streamtts.config import Config
+from streamtts.errors import ConfigError, StreamTTSError
 from streamtts.settings import ContextSettings
 from streamtts.speech import Speech
 
 READ_BYTES = 4096
+READ_AHEAD = 64  # pieces of standard input that wait for the voice; then its writer waits
 QUEUED_S = 5.0  # of sound in front of the sound card
 
 
@@ -34,11 +38,14 @@ def run(config: Config, options: argparse.Namespace) -> str:
             `seed`, `rate`, `markdown`.
 
     Raises:
-        StreamTTSError: of the voice, the settings, the file or the sound card. No file is left
-            behind then.
+        StreamTTSError: of the voice, the settings, the file, the sound card or standard input. No
+            file is left behind then.
     """
     if options.output is not None:
         check_name(options.output)
+        if not options.output.parent.is_dir():
+            raise ConfigError(f"{options.output}: there is no folder {options.output.parent}")
+    delay_s = config.audio.max_buffer_delay_ms / 1000
     voice = schema.override(config.voice, id=options.voice)
     engine = schema.override(config.engine, slots=1)
     config = msgspec.structs.replace(config, voice=voice, engine=engine)
@@ -52,7 +59,7 @@ def run(config: Config, options: argparse.Namespace) -> str:
         if options.play:
             player = opened.enter_context(Player(rate))
         samples = 0
-        for chunk in speech.stream(deltas(options.text), make_settings(options)):
+        for chunk in speech.stream(deltas(options.text, delay_s), make_settings(options)):
             samples += len(chunk)
             if file is not None:
                 file.write(chunk)
@@ -74,15 +81,50 @@ def make_settings(options: argparse.Namespace) -> ContextSettings:
     return msgspec.convert(fields, ContextSettings)
 
 
-def deltas(text: str) -> Iterator[str]:
-    """The text itself, or, for "-", standard input in the pieces in which it comes."""
+def deltas(text: str, delay_s: float) -> Iterator[str | None]:
+    """The text itself, or, for "-", standard input in the pieces in which it comes.
+
+    Args:
+        text: what to say.
+        delay_s: None is yielded, once, when standard input has brought nothing for so long: what
+            came so far is to be spoken.
+
+    Raises:
+        StreamTTSError: standard input is closed or cannot be read.
+    """
     if text != "-":
         yield text
         return
+    if sys.stdin is None:
+        raise StreamTTSError("standard input is closed")
+    pieces: queue.Queue[bytes | OSError] = queue.Queue(READ_AHEAD)
+    arguments = (sys.stdin.fileno(), pieces)
+    threading.Thread(target=_read, args=arguments, name="stdin", daemon=True).start()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    while data := os.read(sys.stdin.fileno(), READ_BYTES):
-        yield decoder.decode(data)
-    yield decoder.decode(b"", final=True)
+    patience_s: float | None = None
+    while True:
+        try:
+            piece = pieces.get(timeout=patience_s)
+        except queue.Empty:
+            patience_s = None
+            yield None
+            continue
+        if isinstance(piece, OSError):
+            raise StreamTTSError(f"cannot read standard input: {piece}") from piece
+        yield decoder.decode(piece, final=not piece)
+        if not piece:
+            return
+        patience_s = delay_s
+
+
+def _read(descriptor: int, pieces: queue.Queue[bytes | OSError]) -> None:
+    """Reads to the end, on a thread that may stay blocked for ever; b"" is the end."""
+    try:
+        while data := os.read(descriptor, READ_BYTES):
+            pieces.put(data)
+        pieces.put(b"")
+    except OSError as error:
+        pieces.put(error)
 
 
 @contextlib.contextmanager

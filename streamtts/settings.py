@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from streamtts.audio.formats import AudioFormat
+from streamtts.config import MAX_BUFFER_DELAY_MS, MAX_LEAD_MS
 from streamtts.errors import BadField
 
 STREAMS = ("audio", "mel", "alignment")
@@ -60,8 +61,8 @@ class ContextSettings(msgspec.Struct, frozen=True, kw_only=True):
         _between("pitch", self.pitch, 0.5, 2.0)
         _between("pitch_range", self.pitch_range, 0.0, 2.0)
         _between("seed", self.seed, 0, MAX_SEED)
-        _between("max_buffer_delay_ms", self.max_buffer_delay_ms, 0, 10_000)
-        _between("lead_ms", self.lead_ms, 0, 60_000)
+        _between("max_buffer_delay_ms", self.max_buffer_delay_ms, 0, MAX_BUFFER_DELAY_MS)
+        _between("lead_ms", self.lead_ms, 0, MAX_LEAD_MS)
         if self.speaker:
             raise BadField(f"speaker {self.speaker[:40]!r}: voices with several speakers: not yet")
         if self.text_format == "ssml":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -22,7 +23,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from streamtts import __version__, say
+from streamtts import config as schema
 from streamtts.cli import is_loopback, main
+from streamtts.speech import Speech
 
 GUARD_S = 180
 
@@ -174,7 +177,7 @@ def test_say_leaves_no_partial_file(
     assert run("say", "Hello.", "-o", path, "--config", config, "--speed", "9") == 1
     assert "speed must be between 0.5 and 2" in capsys.readouterr().err
 
-    def broken(text: str) -> Iterator[str]:
+    def broken(text: str, delay_s: float) -> Iterator[str]:
         yield "Hello world, "
         raise OSError("the pipe is broken")
 
@@ -185,6 +188,7 @@ def test_say_leaves_no_partial_file(
     assert run("say", "Hello.", "-o", tmp_path / "out.xyz", "--config", config) == 1
     assert ".wav" in capsys.readouterr().err
     assert run("say", "Hello.", "-o", tmp_path / "no" / "out.wav", "--config", config) == 1
+    assert f"there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
     assert run("say", "Hello.") == 1
     assert "-o FILE or --play" in capsys.readouterr().err
 
@@ -249,6 +253,48 @@ def test_say_reads_standard_input(config: Path, tmp_path: Path) -> None:
     _, err = process.communicate(timeout=GUARD_S)
     assert process.returncode == 0, err
     assert len(soundfile.read(path)[0]) > 1600
+
+
+@pytest.fixture
+def standard_input(monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[bytes]]:
+    """The end that somebody else writes to."""
+    reading, writing = os.pipe()
+    with open(reading) as stdin, open(writing, "wb", buffering=0) as pipe:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield pipe
+        pipe.close()
+
+
+def test_standard_input_that_stalls_is_a_flush(standard_input: IO[bytes]) -> None:
+    standard_input.write(b"Hello wor")
+    pieces = say.deltas("-", 0.01)
+    assert next(pieces) == "Hello wor"
+    assert next(pieces) is None  # once, and then it waits
+    standard_input.write("ld, ü".encode()[:-1])
+    assert next(pieces) == "ld, "
+    assert next(pieces) is None
+    standard_input.write(b"\xbc")
+    assert next(pieces) == "ü"
+    standard_input.close()
+    assert list(pieces) in ([""], [None, ""])  # the end may take longer than that to be seen
+
+
+def test_sound_comes_while_standard_input_stalls(config: Path, standard_input: IO[bytes]) -> None:
+    standard_input.write(b"Hello wor")
+    with Speech.load(schema.load(config)) as speech:
+        assert len(next(speech.stream(say.deltas("-", 0.01))))
+
+
+def test_standard_input_that_is_closed(
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run("say", "-", "-o", tmp_path / "out.wav", "--config", config) == 1
+    assert capsys.readouterr().err == "streamtts: standard input is closed\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def read_until(stream: IO[str], pattern: str) -> re.Match[str]:

@@ -13,6 +13,9 @@ import pytest
 from streamtts import config
 from streamtts.config import Config
 from streamtts.errors import ConfigError
+from streamtts.protocol.parts import VoiceInfo
+from streamtts.server.gateway import Gateway
+from streamtts.server.security import Keys
 
 CONFIGS = sorted(Path(str(resources.files("streamtts") / "configs")).glob("*.toml"))
 DEFAULT = next(path for path in CONFIGS if path.name == "default.toml")
@@ -105,6 +108,31 @@ def test_secrets_are_not_printed() -> None:
     text = config.to_toml(config.parse('[auth]\nkeys = ["s3cret-key", "another-key"]'))
     assert "s3cret" not in text
     assert "# keys: 2, not shown" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[audio]\nlead_ms = 60000\nmax_buffer_delay_ms = 10000\nframe_ms = 1000",
+        "[audio]\nlead_ms = 0\nmax_buffer_delay_ms = 0\nframe_ms = 10",
+    ],
+)
+def test_what_the_file_may_ask_for_every_context_may_have(text: str) -> None:
+    gateway = Gateway(config.parse(text), Keys(()))
+    gateway.voices = (VoiceInfo(id="any", sample_rate=16000),)
+    audio = gateway.config.audio
+    settings = gateway.settings({})
+    assert settings.lead_ms == audio.lead_ms
+    assert settings.max_buffer_delay_ms == audio.max_buffer_delay_ms
+    assert settings.audio.frame_ms == audio.frame_ms
+
+
+@pytest.mark.parametrize(
+    "setting", ["lead_ms = 60001", "max_buffer_delay_ms = 10001", "frame_ms = 9"]
+)
+def test_what_no_context_may_have_the_file_may_not_ask_for(setting: str) -> None:
+    with pytest.raises(ConfigError, match=rf"audio\.{setting.split()[0]}"):
+        config.parse(f"[audio]\n{setting}")
 
 
 def test_override_checks_what_it_sets() -> None:

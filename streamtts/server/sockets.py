@@ -7,6 +7,7 @@ frame that is not lost when the client is still sending a message that is too bi
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio.transports import BaseTransport, Transport
 from typing import Any, cast
 
@@ -20,6 +21,8 @@ from streamtts.server.websocket import HANG_UP
 WRITE_BUFFER_BYTES = 32_768  # what lies here and in the kernel is beyond recall at a barge-in
 SLICE_BYTES = 16_384  # about 1 ms of one-letter messages
 LINGER_S = 1.0  # for a client to read why it was closed
+
+logger = logging.getLogger(__name__)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -47,6 +50,24 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             super().data_received(head)
             if self._flood:
                 self.loop.call_soon(self._take_slice)
+
+    def send_receive_event_to_app(self) -> None:
+        """Hands on a whole message; text that is not UTF-8 closes with 1007."""
+        if self.curr_msg_data_type != "text" or self.close_sent:
+            super().send_receive_event_to_app()
+            return
+        data, self.frames = b"".join(self.frames), []
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            logger.info("closed with 1007: byte %d of a message is not UTF-8", error.start)
+            self.conn.send_close(1007, "text that is not UTF-8")
+            self.handle_parser_exception()
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "text": text})
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
 
     def handle_connect(self, event: Request) -> None:
         """Offers `hang_up` to the application."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 HANG_UP = "streamtts.hang_up"  # extension of the ASGI scope: closes although the socket is full
 BURST = 16  # messages of one client in a row before others get their turn
+CROWDED_RETRY_MS = 1000  # when no more connections are taken
 FINISH_S = 5.0  # for the last frames of a connection that our own bug has ended
 
 logger = logging.getLogger(__name__)
@@ -59,13 +60,20 @@ async def stream(gateway: Gateway, scope: Scope, receive: Receive, send: SendMes
     welcome = gateway.keys.accept(shown_keys(websocket.headers, offered, query_key))
     del websocket  # the headers need not live as long as the connection
     scope["headers"] = []
-    if welcome:
+    limit = gateway.config.server.connections
+    if not welcome:
+        await _turn_away(send, Unauthorized("no key, or a wrong one"), 1008)
+    elif len(gateway.peers) >= limit:
+        error = Overloaded(f"{limit} connections are open", retry_after_ms=CROWDED_RETRY_MS)
+        await _turn_away(send, error, 1013)
+    else:
         await Connection(gateway, receive, send, scope["extensions"].get(HANG_UP)).run()
-        return
-    error = error_frame(Unauthorized("no key, or a wrong one")).frame
+
+
+async def _turn_away(send: SendMessage, error: StreamTTSError, code: int) -> None:
     with contextlib.suppress(OSError):  # he is gone
-        await send({"type": "websocket.send", "text": error})
-        await send({"type": "websocket.close", "code": 1008, "reason": "auth"})
+        await send({"type": "websocket.send", "text": error_frame(error).frame})
+        await send({"type": "websocket.close", "code": code, "reason": error.code})
 
 
 def _refusal(websocket: WebSocket, gateway: Gateway) -> PlainTextResponse | None:
@@ -81,9 +89,6 @@ def _refusal(websocket: WebSocket, gateway: Gateway) -> PlainTextResponse | None
         return PlainTextResponse("origin not allowed: see server.origins\n", 403)
     if gateway.phase is not Phase.READY:
         text = f"{Loading.code}: the server is {gateway.phase.value}\n"
-        return PlainTextResponse(text, 503, headers={"retry-after": "1"})
-    if len(gateway.peers) >= config.connections:
-        text = f"{Overloaded.code}: {config.connections} connections are open\n"
         return PlainTextResponse(text, 503, headers={"retry-after": "1"})
     return None
 

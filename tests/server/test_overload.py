@@ -159,7 +159,9 @@ def test_a_message_that_is_too_big_closes_with_1009(serve: Callable[..., LiveSer
         (b"\xf1\x82\0\0\0\0hi", 1002),  # reserved bits
     ],
 )
-def test_broken_frames_close_their_own_socket(server: LiveServer, frame: bytes, code: int) -> None:
+def test_broken_frames_close_their_own_socket(
+    server: LiveServer, frame: bytes, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
     raw = handshake(server, 65536)
     raw.sendall(frame)
     tail = b""
@@ -167,6 +169,7 @@ def test_broken_frames_close_their_own_socket(server: LiveServer, frame: bytes, 
         tail += piece
     raw.close()
     assert code.to_bytes(2, "big") in tail[-80:]
+    assert not [record for record in caplog.records if record.exc_info]  # no traceback
 
     async def main() -> None:
         async with client(server) as c:

@@ -162,10 +162,16 @@ def test_connections_are_limited(serve: Callable[..., LiveServer]) -> None:
     async def main() -> None:
         async with client(server) as c:
             await c.until("ready")
-            with pytest.raises(InvalidStatus) as refused:
-                async with client(server):
-                    pass
-            assert refused.value.response.status_code == 503
+            async with client(server) as crowded:
+                error = await crowded.receive()
+                assert isinstance(error, dict)
+                assert (error["type"], error["code"]) == ("error", "capacity")
+                assert error["retry_after_ms"] > 0
+                with pytest.raises(ConnectionClosed) as closed:
+                    await crowded.receive()
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1013
+            await c.say("a", "one")
         await asyncio.to_thread(server.gateway.emptied.wait, 10)
         async with client(server) as c:
             await c.until("ready")
