@@ -54,7 +54,8 @@ def _digits(rng: random.Random) -> str:
             f"The number is {number}.",
             f"It costs {number} dollars and {rng.randrange(2, 100)} cents.",
             " ".join(str(rng.randrange(10)) for _ in range(rng.randrange(3, 10))) + ".",
-            f"Call {rng.randrange(200, 999)}-{rng.randrange(200, 999)}-{number + 1000}.",
+            f"Call {rng.randrange(200, 999)}-{rng.randrange(200, 999)}-"
+            f"{rng.randrange(1000, 9999)}.",
             f"{rng.randrange(2, 99)} percent of {rng.randrange(100, 9999)}.",
             f"It is {rng.randrange(-20, 40)} degrees outside.",
         )
