@@ -11,7 +11,7 @@ from streamtts.delivery import Delivery, Progress, VoiceShape
 from streamtts.engine.engine import Engine
 from streamtts.engine.sink import StreamRequest
 from streamtts.engine.stream import Stream
-from streamtts.errors import StreamTTSError, TextTooLong
+from streamtts.errors import StreamTTSError
 from streamtts.events import Event, Opened, Warning_
 from streamtts.inbox import FLUSH, TEXT, FrontEndLike, Inbox
 from streamtts.settings import ContextSettings, Limits
@@ -124,7 +124,9 @@ class Context:
         """
         if self._refuses or not text:
             return
-        self._check_length(len(text))
+        chars_per_s = _CHARS_PER_S * self._settings.speed
+        limit = self._limits.chars_per_context
+        self._inbox.check_room(len(text), self._unspoken_chars, limit, chars_per_s)
         self._touch()
         self._inbox.feed(text)
         self._wake(self)
@@ -194,20 +196,10 @@ class Context:
         if self._progress.first_text_s is None:
             self._progress.first_text_s = self._touched_s
 
-    def _check_length(self, length: int) -> None:
-        timing, limit = self._delivery.timing, self._limits.chars_per_context
-        unspoken = max(0, timing.fed_char - timing.spoken_char)
-        waiting = self._inbox.waiting_chars + self._pending_chars + unspoken
-        if waiting + length <= limit:
-            return
-        retry_after_ms = None
-        if length <= limit:  # else it never fits
-            excess_s = (waiting + length - limit) / (_CHARS_PER_S * self._settings.speed)
-            retry_after_ms = max(100, round(excess_s * 1000))
-        raise TextTooLong(
-            f"{length} characters on top of {waiting} that wait to be spoken are more than {limit}",
-            retry_after_ms=retry_after_ms,
-        )
+    @property
+    def _unspoken_chars(self) -> int:
+        timing = self._delivery.timing
+        return self._pending_chars + max(0, timing.fed_char - timing.spoken_char)
 
     # --- from the engine's side -----------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from streamtts.text.segmenter import Segmenter
 
 SLICE_CHARS = 256  # of text worked on at once, so that nobody waits for another's novel
 MAX_FLUSHES = 256
+MIN_RETRY_MS = 100
 TEXT, FLUSH, END = "text", "flush", "end"
 
 
@@ -63,6 +64,30 @@ class Inbox:
         with self._lock:
             if not self.ended:
                 self._append(self._segmenter.feed(delta))
+
+    def check_room(self, length: int, unspoken: int, limit: int, chars_per_s: float) -> None:
+        """Checks that a delta may be taken.
+
+        Args:
+            length: of the delta, in code points.
+            unspoken: code points that were taken out and not spoken yet.
+            limit: of all that waits to be spoken.
+            chars_per_s: how fast it is spoken.
+
+        Raises:
+            TextTooLong: too much waits; without `retry_after_ms` where it would never fit.
+        """
+        waiting = self.waiting_chars + unspoken
+        if waiting + length <= limit:
+            return
+        retry_after_ms = None
+        if length <= limit:
+            excess_s = (waiting + length - limit) / chars_per_s
+            retry_after_ms = max(MIN_RETRY_MS, round(excess_s * 1000))
+        raise TextTooLong(
+            f"{length} characters on top of {waiting} that wait to be spoken are more than {limit}",
+            retry_after_ms=retry_after_ms,
+        )
 
     def flush(self, flush_id: str | None) -> None:
         """Takes a flush.

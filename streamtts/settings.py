@@ -88,7 +88,11 @@ class Limits(Protocol):
 
 def _between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:  # also refuses nan
-        raise BadField(f"{name} must be between {low:g} and {high:g}, not {value!r}")
+        raise BadField(f"{name} must be between {_plain(low)} and {_plain(high)}, not {value!r}")
+
+
+def _plain(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _among(name: str, values: Sequence[str], allowed: Sequence[str]) -> None:

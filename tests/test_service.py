@@ -474,8 +474,9 @@ def test_capacity_loading_and_bad_settings():
 )  # fmt: skip
 def test_settings_out_of_range_are_bad_fields(field):
     service = fake_service()
-    with pytest.raises(BadField):
+    with pytest.raises(BadField) as refused:
         service.open(ContextSettings(**field), Heard())
+    assert "e+" not in str(refused.value)  # bounds are whole numbers, written out
     assert service.stats().opened == 0
 
 

@@ -132,6 +132,16 @@ def merge(under: Given, over: Given) -> dict[str, Any]:
     return merged
 
 
+def changes(record: Record[Any], given: Given) -> list[str]:
+    """The settings that differ from those of a context, and of which it was not warned yet."""
+    settings = msgspec.to_builtins(record.settings)
+    return sorted(
+        name
+        for name, value in given.items()
+        if name not in record.warned and not same(value, settings.get(name))
+    )
+
+
 def same(value: object, current: object) -> bool:
     """Whether a setting that a client repeats is the one that it has."""
     if isinstance(value, dict) and isinstance(current, dict):

@@ -22,6 +22,7 @@ from streamtts.protocol.parts import (
 )
 
 SUBPROTOCOL = "streamtts.v1"
+EVERY = "*"  # in place of a `context_id` of `cancel`
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Samples = Annotated[int, Meta(ge=0, le=2**53)]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic
 
-import msgspec
 from msgspec import UNSET
 
 from streamtts import events
@@ -27,11 +26,11 @@ from streamtts.protocol.actions import (
     Release,
     S,
     Send,
+    changes,
     error_frame,
     feed,
     given,
     merge,
-    same,
 )
 from streamtts.protocol.codec import decode_client, encode, shown
 from streamtts.protocol.frames import MAX_HANDLE
@@ -85,7 +84,7 @@ class ServerSession(Generic[S]):
                 return [Send(encode(pong), urgent=True)]
             case messages.Hello():
                 return self._hello(message)
-            case messages.Cancel(context_id="*"):
+            case messages.Cancel(context_id=messages.EVERY):
                 return self._cancel_all(message)
             case _:
                 return self._apply(message)
@@ -226,9 +225,11 @@ class ServerSession(Generic[S]):
         actions: list[Action] = []
         on_conflict = message.on_conflict or "queue"
         try:
+            if message.context_id == messages.EVERY:
+                raise BadField('context_id: "*" means every context, and is for `cancel` only')
             settings = self._settings(merge(self._defaults, given(message)))
             if on_conflict == "preempt":
-                actions += self._cancel_all(messages.Cancel(context_id="*"))
+                actions += self._cancel_all(messages.Cancel(context_id=messages.EVERY))
             alive = [record for record in self.live if record.state is not State.CANCELLING]
             if len(alive) >= self._max_contexts:
                 raise ContextLimit(
@@ -254,12 +255,7 @@ class ServerSession(Generic[S]):
 
     def _compare(self, record: Record[S], message: messages.Open) -> list[Action]:
         """Warns, once for each field, when a later message asks for something else."""
-        settings = msgspec.to_builtins(record.settings)
-        changed = sorted(
-            name
-            for name, value in given(message).items()
-            if name not in record.warned and not same(value, settings.get(name))
-        )
+        changed = changes(record, given(message))
         if not changed:
             return []
         record.warned.update(changed)

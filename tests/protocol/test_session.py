@@ -121,6 +121,13 @@ def test_settings_out_of_range_end_the_context_before_it_began() -> None:
     assert admitted(send(session, "open", context_id="a")).context_id == "a"
 
 
+def test_no_context_may_have_the_name_that_means_all() -> None:
+    session = make_session()
+    (error,) = told(send(session, "text", context_id="*", text="x"))
+    assert (error["code"], error["final"]) == ("bad_field", True)
+    assert session.live == ()
+
+
 def test_contexts_are_limited() -> None:
     session = make_session(max_contexts=2)
     send(session, "open", context_id="a")
