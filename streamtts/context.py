@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from streamtts.audio.formats import AudioFormat
-from streamtts.delivery import Delivery, Progress, VoiceShape
+from streamtts.delivery import Delivery, VoiceShape
 from streamtts.engine.engine import Engine
 from streamtts.engine.sink import StreamRequest
 from streamtts.engine.stream import Stream
 from streamtts.errors import StreamTTSError
-from streamtts.events import Event, Opened, Warning_
-from streamtts.inbox import FLUSH, TEXT, FrontEndLike, Inbox
+from streamtts.events import Event, Opened
+from streamtts.inbox import FLUSH, TEXT, FrontEndLike, Inbox, Progress
+from streamtts.reader import Reader
 from streamtts.settings import ContextSettings, Limits
-from streamtts.text.frontend import FrontEndOutput
+from streamtts.text.symbols import Symbol
 
 BACKLOG_SYMBOLS = 1500  # symbols ahead of the voice at which a context's text may wait
 _CHARS_PER_S = 15.0  # of speech
@@ -64,7 +65,6 @@ class Context:
         self._rate = (audio.sample_rate if audio else None) or shape.sample_rate
         self._request = request
         self._engine = engine
-        self._front_end = front_end
         self._limits = limits
         self._wake = wake
         self._clock = clock
@@ -82,6 +82,7 @@ class Context:
             progress=self._progress,
             clock=clock,
         )
+        self._reader = Reader(front_end, self._delivery)
         self.opened: Opened = self._delivery.opened()
         # Callers' side; the lock is held for a few assignments only.
         self._lock = threading.Lock()
@@ -91,11 +92,9 @@ class Context:
         self._touched_s = clock()
         self._stream: Stream | None = None
         # The text thread's.
-        self._pending_chars = 0
         self._unflushed = False
         self._text_s = clock()
         self._text_over = False
-        self._warned = False
         self._blocked = False
         self._starved_at = -1
 
@@ -124,9 +123,8 @@ class Context:
         """
         if self._refuses or not text:
             return
-        chars_per_s = _CHARS_PER_S * self._settings.speed
-        limit = self._limits.chars_per_context
-        self._inbox.check_room(len(text), self._unspoken_chars, limit, chars_per_s)
+        limit, speed = self._limits.chars_per_context, self._settings.speed
+        self._inbox.check_room(len(text), self._reader.unspoken_chars, limit, _CHARS_PER_S * speed)
         self._touch()
         self._inbox.feed(text)
         self._wake(self)
@@ -196,11 +194,6 @@ class Context:
         if self._progress.first_text_s is None:
             self._progress.first_text_s = self._touched_s
 
-    @property
-    def _unspoken_chars(self) -> int:
-        timing = self._delivery.timing
-        return self._pending_chars + max(0, timing.fed_char - timing.spoken_char)
-
     # --- from the engine's side -----------------------------------------------------------------
 
     def _on_starved(self, symbols: int) -> None:
@@ -252,12 +245,10 @@ class Context:
             return self._watch(now_s)
         if piece.kind == TEXT:
             self._unflushed = True
-            self._hand_on(self._front_end.feed(piece.value or ""))
+            self._speak(self._reader.feed(piece.value or ""))
         elif piece.kind == FLUSH:
             self._flush()
-            with self._delivery.lock:
-                self._delivery.timing.flush(piece.value)
-            self._delivery.tell_flushes()
+            self._delivery.flush(piece.value)
         else:
             self._end("end")
         return now_s
@@ -279,30 +270,22 @@ class Context:
 
     def _flush(self) -> None:
         self._unflushed = False
-        self._hand_on(self._front_end.flush())
+        self._speak(self._reader.flush())
         if self._stream is not None:
             self._engine.flush(self._stream)
 
     def _end(self, reason: str) -> None:
         self._text_over = True
         self._progress.reason = reason
-        self._hand_on(self._front_end.end())
+        self._speak(self._reader.end())
         if self._stream is not None:
             self._engine.end(self._stream)
         else:
             self._delivery.end_unspoken()
 
-    def _hand_on(self, output: FrontEndOutput) -> None:
-        with self._delivery.lock:
-            self._delivery.timing.add(output.symbols, output.words)
-        self._pending_chars = self._front_end.pending_chars
-        if output.warnings and not self._warned:
-            self._warned = True  # once is enough
-            self._delivery.emit(Warning_(output.warnings[0], "a word has no sound that is known"))
-        if not output.symbols:
-            return
-        stream = self._stream or self._submit()
-        self._engine.feed(stream, output.symbols)
+    def _speak(self, symbols: Sequence[Symbol]) -> None:
+        if symbols:
+            self._engine.feed(self._stream or self._submit(), symbols)
 
     def _submit(self) -> Stream:
         stream = self._engine.submit(self._request, self._delivery)

@@ -27,7 +27,7 @@ from streamtts.events import (
     Started,
     Warning_,
 )
-from streamtts.inbox import Inbox
+from streamtts.inbox import Progress
 from streamtts.settings import ContextSettings
 from streamtts.timing import Timing
 
@@ -52,23 +52,6 @@ class VoiceShape:
     hop_length: int
     n_mels: int
     step_frames: int
-
-
-@dataclass(slots=True)
-class Progress:
-    """What the text's side knows and the sound's side reports.
-
-    Attributes:
-        inbox: what the client has sent.
-        reason: why the text ended.
-        first_text_s: when the first text came; None before.
-        played_samples: the listener's last word on it.
-    """
-
-    inbox: Inbox
-    reason: str = "end"
-    first_text_s: float | None = None
-    played_samples: int | None = None
 
 
 class Delivery:
@@ -230,6 +213,12 @@ class Delivery:
             if self._progress.inbox.chars:
                 self._send_filler()
             self._finish(StreamStats(0, 0.0, 0.0, 0, 0.0))
+
+    def flush(self, flush_id: str | None) -> None:
+        """All text so far has been handed on; `Flushed` follows when it has been sent."""
+        with self.lock:
+            self.timing.flush(flush_id)
+            self.tell_flushes()
 
     def tell_flushes(self) -> None:
         """Answers the flushes before which everything has been sent already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from streamtts.errors import TextTooLong
@@ -154,3 +155,20 @@ class Inbox:
             self._pieces[-1] = Piece(TEXT, (newest.value or "") + text)
         else:
             self._pieces.append(Piece(TEXT, text))
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the text's side knows and the sound's side reports.
+
+    Attributes:
+        inbox: what the client has sent.
+        reason: why the text ended.
+        first_text_s: when the first text came; None before.
+        played_samples: the listener's last word on it.
+    """
+
+    inbox: Inbox
+    reason: str = "end"
+    first_text_s: float | None = None
+    played_samples: int | None = None

@@ -30,7 +30,7 @@ LADDER: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 SERVICE_FILES = frozenset(
-    {"service", "context", "inbox", "textwork", "delivery", "chunks", "timing"}
+    {"service", "context", "inbox", "reader", "textwork", "delivery", "chunks", "timing"}
 )
 ONLY: dict[str, frozenset[str]] = {
     "client": frozenset({"client", "protocol", "audio", "errors"}),
