@@ -60,11 +60,10 @@ async def stream(gateway: Gateway, scope: Scope, receive: Receive, send: SendMes
     welcome = gateway.keys.accept(shown_keys(websocket.headers, offered, query_key))
     del websocket  # the headers need not live as long as the connection
     scope["headers"] = []
-    limit = gateway.config.server.connections
     if not welcome:
         await _turn_away(send, Unauthorized("no key, or a wrong one"), 1008)
-    elif len(gateway.peers) >= limit:
-        error = Overloaded(f"{limit} connections are open", retry_after_ms=CROWDED_RETRY_MS)
+    elif len(gateway.peers) >= gateway.config.server.connections:
+        error = Overloaded("too many connections are open", retry_after_ms=CROWDED_RETRY_MS)
         await _turn_away(send, error, 1013)
     else:
         await Connection(gateway, receive, send, scope["extensions"].get(HANG_UP)).run()
