@@ -1,6 +1,7 @@
 import itertools
 import random
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -524,6 +525,18 @@ def test_a_failing_front_end_or_model_ends_contexts_as_internal(caplog):
     assert other.of(Failed)[0].code == "internal"
     assert say(service, "Hello there.").of(Done)
     assert service.stats().failed == 2
+
+
+def test_words_without_a_sound_are_told_once_in_a_context():
+    class Deaf(FakeFrontEnd):
+        def feed(self, delta):
+            return replace(super().feed(delta), warnings=("lexicon", "lexicon"))
+
+    service = fake_service(make_front_end=lambda text_format, normalize: Deaf())
+    for _ in range(2):
+        heard = say(service, TEXT, cuts=(20, 40))
+        assert [warning.code for warning in heard.of(Warning_)] == ["lexicon"]
+        assert heard.of(Done)
 
 
 def test_stats_count():

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+import httpx
 import pytest
 from support.fake_service import VOICES, FakeService
 from support.live_server import LiveServer, client
@@ -71,6 +72,9 @@ def test_what_is_being_said_is_said_to_the_end(serve: Callable[..., LiveServer])
                 async with client(server):
                     pass
             assert refused.value.response.status_code == 503
+            async with httpx.AsyncClient(trust_env=False) as browser:
+                answer = await browser.get(f"{server.http}/readyz")
+                assert (answer.status_code, answer.text) == (503, "draining\n")
             await c.send("text", context_id="a", text="three")  # what was begun goes on
             await c.send("end", context_id="a")
             done = await c.until("done", context_id="a")
