@@ -111,7 +111,7 @@ def _add_train(commands: Commands[argparse.ArgumentParser]) -> None:
     add("--generated", type=int, default=600, metavar="N", help="sentences of our own templates")
     add("--held-out", type=int, default=300, metavar="N", help="sentences only to evaluate on")
     add("--steps", type=int, default=9_000, metavar="N", help="of the acoustic model")
-    add("--vocoder-steps", type=int, default=13_000, metavar="N", help="of the vocoder")
+    add("--vocoder-steps", type=int, default=6_500, metavar="N", help="of the vocoder")
     add("--workers", type=int, default=2, metavar="N", help="processes (default: %(default)s)")
     parser.set_defaults(run=train)
 

@@ -45,7 +45,7 @@ class VocoderTraining:
         seed: of crops, noise and first weights.
     """
 
-    steps: int = 13_000
+    steps: int = 6_500
     batch: int = 12
     crop_frames: int = 40
     lead_in_frames: int = 12

@@ -155,8 +155,8 @@ class Vocoder(nn.Module):
         if count == 0:
             return frames.new_zeros(rows, 0), state
         n_mels = self.config.n_mels
-        log_mel, ln_f0, voicing = frames[..., :n_mels], frames[..., n_mels], frames[..., -1]
-        blocks, excitation = self.excitation(ln_f0, voicing, state.excitation)
+        log_mel, ln_f0 = frames[..., :n_mels], frames[..., n_mels]
+        blocks, excitation = self.excitation(ln_f0, state.excitation)
         parameters, net = self.net((frames - self.offset) * self.scale, state.net)
         late_mel = torch.cat([state.mel, log_mel], dim=1)
         blocks = torch.cat([state.blocks, blocks], dim=1)
@@ -176,7 +176,7 @@ class Vocoder(nn.Module):
         rows = state.blocks.shape[0]
         count = -(-self.delay_samples // self.hop_length)
         frames = self.window.new_full((rows, count, self.config.n_mels + 2), LOG_MEL_FLOOR)
-        frames[..., -2] = state.excitation.pitch[:, :1].clamp_min(1.0).log()
+        frames[..., -2] = state.excitation.pitch[:, None].clamp_min(1.0).log()
         frames[..., -1] = 0.0
         samples, state = self.step(frames, state)
         return samples[:, : self.delay_samples], state

@@ -144,7 +144,7 @@ def test_noise_depends_on_the_seed_alone(vocoder):
     frames[..., N_MELS + 1] = 0.0
     one, again, two = (vocoder.offline(frames, torch.tensor([s]))[0] for s in (1, 1, 2))
     assert torch.equal(one, again)
-    assert float((one - two).norm() / one.norm()) > 1.0
+    assert float((one - two).norm() / one.norm()) > 0.1
 
 
 def test_sound_stands_where_its_frame_does():
