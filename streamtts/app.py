@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from pathlib import Path
 
 from streamtts import config as schema
@@ -17,6 +18,11 @@ from streamtts.voice.manifest import Manifest
 from streamtts.voice.store import SHIPPED, list_voices
 
 logger = logging.getLogger(__name__)
+
+# How long one thread may hold the interpreter while another waits for it. Each of the engine's many
+# small tensor operations lets go of it, so at Python's usual 5 ms the text of one stream would make
+# the sound of all late.
+_SWITCH_S = 0.00005
 
 
 def load(config: Config) -> lifecycle.Loaded:
@@ -47,6 +53,7 @@ def serve(config: Config) -> None:
     schema.check_files(config)
     keys = Keys(load_keys(config))
     sock = lifecycle.bind(config.server.host, config.server.port)
+    sys.setswitchinterval(_SWITCH_S)
     try:
         server = lifecycle.Lifecycle(Gateway(config, keys), lambda: load(config))
         logger.info("listening on %s", lifecycle.address(config, sock))

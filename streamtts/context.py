@@ -19,6 +19,7 @@ from streamtts.settings import ContextSettings, Limits
 from streamtts.text.symbols import Symbol
 
 BACKLOG_SYMBOLS = 1500  # symbols ahead of the voice at which a context's text may wait
+FIRST_BACKLOG_SYMBOLS = 64  # the same before the first chunk, which long text must not make late
 _CHARS_PER_S = 15.0  # of speech
 
 _logger = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class Context:
         self._unflushed = False
         self._text_s = clock()
         self._text_over = False
+        self._begun = False
         self._blocked = False
         self._starved_at = -1
 
@@ -201,6 +203,7 @@ class Context:
         self._wake(self)
 
     def _on_progress(self) -> None:
+        self._begun = True
         if self._blocked and self._delivery.timing.backlog < BACKLOG_SYMBOLS:
             self._blocked = False
             self._wake(self)
@@ -237,8 +240,11 @@ class Context:
             return None
         if not self._released or self._text_over:
             return None
-        if self._delivery.timing.backlog >= BACKLOG_SYMBOLS:
+        limit = BACKLOG_SYMBOLS if self._begun else FIRST_BACKLOG_SYMBOLS
+        if self._delivery.timing.backlog >= limit:
             self._blocked = True
+            if self._begun:  # it began in between, and did not see that this waits
+                self._on_progress()
             return None
         piece = self._inbox.take()
         if piece is None:

@@ -11,7 +11,7 @@ from streamtts.errors import TextTooLong
 from streamtts.text.frontend import FrontEndOutput
 from streamtts.text.segmenter import Segmenter
 
-SLICE_CHARS = 256  # of text worked on at once, so that nobody waits for another's novel
+SLICE_CHARS = 48  # worked on at once: first words wait for no others, nobody for a novel
 MAX_FLUSHES = 256
 MIN_RETRY_MS = 100
 TEXT, FLUSH, END = "text", "flush", "end"

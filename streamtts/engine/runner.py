@@ -130,10 +130,10 @@ class Runner:
 
     @torch.inference_mode()
     def encode_ahead(self, stream: Stream) -> None:
-        """Encodes what a stream needs to move, and one unit more while few rows wait."""
+        """Encodes what a stream needs to move; once it sounds, one unit more when few wait."""
         while not stream.can_step and self._encode_unit(stream):
             pass
-        if stream.wants_rows:
+        if stream.sounds and stream.wants_rows:
             self._encode_unit(stream)
 
     def _encode_unit(self, stream: Stream) -> bool:

@@ -132,6 +132,11 @@ class Stream:
         self.final += rows
 
     @property
+    def sounds(self) -> bool:
+        """Its first chunk has been made."""
+        return self._chunks > 0
+
+    @property
     def wants_rows(self) -> bool:
         """Fewer memory rows are there than it likes to have."""
         return self.final < ROWS_AHEAD
