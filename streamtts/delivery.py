@@ -46,12 +46,14 @@ class VoiceShape:
         hop_length: samples a frame.
         n_mels: bins a frame.
         step_frames: frames a decoder step.
+        dropped_frames: of the first step, that nobody hears.
     """
 
     sample_rate: int
     hop_length: int
     n_mels: int
     step_frames: int
+    dropped_frames: int
 
 
 class Delivery:
@@ -105,6 +107,7 @@ class Delivery:
         self._mel = MelPath(frame) if "mel" in settings.streams else None
         self.timing = Timing(
             shape.step_frames * frame / settings.speed,
+            dropped_samples=shape.dropped_frames * frame / settings.speed,
             alignment="alignment" in settings.streams,
             words="word" in settings.timestamps,
             phones="phone" in settings.timestamps,

@@ -16,6 +16,7 @@ from streamtts.chunks import held_back_s
 from streamtts.context import Context
 from streamtts.delivery import VoiceShape
 from streamtts.engine.engine import Engine
+from streamtts.engine.runner import DROPPED_FRAMES
 from streamtts.engine.sink import StreamRequest
 from streamtts.errors import Loading, Overloaded, StreamTTSError, UnknownVoice
 from streamtts.events import Cancelled, Done, Event, Failed
@@ -102,7 +103,11 @@ class Service:
         self._worker = TextWorker(clock)
         runner = engine.runner
         self._shape = VoiceShape(
-            runner.sample_rate, runner.hop_length, runner.n_mels, runner.step_frames
+            runner.sample_rate,
+            runner.hop_length,
+            runner.n_mels,
+            runner.step_frames,
+            DROPPED_FRAMES,
         )
         self._changed = threading.Condition()
         self._contexts: set[Context] = set()

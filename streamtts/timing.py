@@ -80,6 +80,7 @@ class Timing:
 
     Args:
         samples_per_step: output samples of one decoder step.
+        dropped_samples: of the first step, that are not sent.
         alignment: steps and symbols are wanted.
         words: word times are wanted.
         phones: phone times are wanted.
@@ -91,12 +92,19 @@ class Timing:
     """
 
     def __init__(
-        self, samples_per_step: float, *, alignment: bool, words: bool, phones: bool
+        self,
+        samples_per_step: float,
+        *,
+        alignment: bool,
+        words: bool,
+        phones: bool,
+        dropped_samples: float = 0.0,
     ) -> None:
         self.fed = 0
         self.spoken_char = 0
         self.fed_char = 0
         self._samples_per_step = samples_per_step
+        self._dropped_samples = dropped_samples
         self._wants_alignment = alignment
         self._words = _Track(wanted=words)
         self._phones = _Track(wanted=phones)
@@ -179,7 +187,7 @@ class Timing:
         return (self._word_chars[words - 1] if words else 0), words
 
     def _sample(self, step: int) -> int:
-        return round(step * self._samples_per_step)
+        return max(0, round(step * self._samples_per_step - self._dropped_samples))
 
     def _enter(self, position: int, sample: int) -> None:
         self._position = position

@@ -54,7 +54,7 @@ def test_a_context_tells_its_story_in_order():
     done = heard.of(Done)[0]
     assert done.reason == "end"
     assert done.chars == len(TEXT)
-    assert done.samples == heard.samples == len(heard.data) // 2 == done.steps * 400
+    assert done.samples == heard.samples == len(heard.data) // 2 == done.steps * 400 - 200
 
 
 def test_chunks_are_exact_and_numbered():
@@ -126,7 +126,7 @@ def test_alignment_shows_every_step_once():
     heard = say(fake_service(), TEXT, settings)
     steps = [step for event in heard.of(Alignment) for step in event.steps]
     symbols = [symbol for event in heard.of(Alignment) for symbol in event.symbols]
-    assert [s.sample for s in steps] == [400 * i for i in range(heard.of(Done)[0].steps)]
+    assert [s.sample for s in steps] == [max(0, 400 * i - 200) for i in range(heard.of(Done)[0].steps)]
     assert [s.position for s in symbols] == list(range(steps[-1].position + 1))
     assert symbols[0].phone == "pau"
     assert all(0.0 <= s.hazard <= 1.0 for s in steps)
@@ -141,8 +141,8 @@ def test_mel_alone_and_beside_audio():
     mel = b"".join(c.data for c in alone.of(MelChunk))
     assert mel == b"".join(c.data for c in both.of(MelChunk))
     done = alone.of(Done)[0]
-    assert len(mel) == done.steps * 2 * 80 * 2
-    assert done.samples == done.steps * 400
+    assert len(mel) == (done.steps * 2 - 1) * 80 * 2
+    assert done.samples == done.steps * 400 - 200
     chunks = both.of(MelChunk)
     assert [c.seq for c in chunks] == list(range(len(chunks)))
     assert chunks[0].flags == FLAG_MEL | FLAG_FIRST

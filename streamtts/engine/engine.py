@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from streamtts.config import EngineConfig
 from streamtts.engine.commands import Command, Commands
 from streamtts.engine.roster import Roster
-from streamtts.engine.runner import Row, Runner, Sound
+from streamtts.engine.runner import DROPPED_FRAMES, Row, Runner, Sound
 from streamtts.engine.scheduler import Scheduler
 from streamtts.engine.sink import Chunk, Sink, StreamRequest
 from streamtts.engine.stream import CHUNK_FRAMES, Status, Stream
@@ -112,14 +112,13 @@ class Engine:
         runner = self._runner
         tail_samples = math.ceil(request.tail_s * runner.sample_rate)
         frames = math.ceil((tail_samples + runner.delay_samples) / runner.hop_length)
+        hidden = runner.lookahead_frames + DROPPED_FRAMES
         stream = Stream(
             next(self._numbers),
             request,
             sink,
             self._clock(),
-            flush_steps=math.ceil(
-                (frames * request.speed + runner.lookahead_frames + 1) / runner.step_frames
-            ),
+            flush_steps=math.ceil((frames * request.speed + hidden) / runner.step_frames),
             first_frames=min(frames, CHUNK_FRAMES),
         )
         self._put(lambda: self._roster.waiting.append(stream))

@@ -21,6 +21,9 @@ from streamtts.model.acoustic import AcousticModel, DecoderState, EncoderState, 
 from streamtts.text.symbols import encode
 from streamtts.vocoder.vocoder import Vocoder, VocoderState
 
+# Every context begins with 25 ms of silence; half of it is enough, and nobody need wait for more.
+DROPPED_FRAMES = 1
+
 
 class Row(NamedTuple):
     """One row of a step.
@@ -116,7 +119,7 @@ class Runner:
         self._slots[slot] = _Slot(
             request,
             self._acoustic.encoder_zeros(),
-            self._acoustic.lookahead_frames,
+            self._acoustic.lookahead_frames + DROPPED_FRAMES,
             self._vocoder.delay_samples,
             FrameStretcher(request.speed),
         )

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from streamtts.engine.runner import DROPPED_FRAMES
 from streamtts.model.acoustic import Future
 from streamtts.text.symbols import Symbol, encode
 from streamtts.voice.store import Voice
@@ -22,7 +23,7 @@ class Spoken:
     """What was made.
 
     Attributes:
-        frames: (T, 82), see `StepOutput.frames`, not delayed.
+        frames: (T, 82), see `StepOutput.frames`, not delayed, without those that are dropped.
         samples: (S,) float32, S = T * hop_length.
         positions: (T / R,) int64, the symbol of each decoder step.
     """
@@ -64,6 +65,6 @@ def speak(voice: Voice, symbols: Sequence[Symbol], *, seed: int = 0) -> Spoken:
             positions.append(start + at)
             at += int(out.leave)
     held, _ = model.flush(state)
-    made = torch.cat([*frames, held[0]])[model.lookahead_frames :]
+    made = torch.cat([*frames, held[0]])[model.lookahead_frames + DROPPED_FRAMES :]
     samples = voice.vocoder.offline(made[None], torch.tensor([seed]))[0]
     return Spoken(made.numpy(), samples.numpy(), np.array(positions))
