@@ -126,7 +126,8 @@ def test_alignment_shows_every_step_once():
     heard = say(fake_service(), TEXT, settings)
     steps = [step for event in heard.of(Alignment) for step in event.steps]
     symbols = [symbol for event in heard.of(Alignment) for symbol in event.symbols]
-    assert [s.sample for s in steps] == [max(0, 400 * i - 200) for i in range(heard.of(Done)[0].steps)]
+    count = heard.of(Done)[0].steps
+    assert [s.sample for s in steps] == [max(0, 400 * i - 200) for i in range(count)]
     assert [s.position for s in symbols] == list(range(steps[-1].position + 1))
     assert symbols[0].phone == "pau"
     assert all(0.0 <= s.hazard <= 1.0 for s in steps)
