@@ -7,7 +7,8 @@ from support.tiny import random_features, tiny_acoustic
 
 from streamtts.text.symbols import MARKS, PAUSE_ID
 from streamtts.train import checkpoint
-from streamtts.train.acoustic import AcousticTraining, disturb, order, train_acoustic
+from streamtts.train.acoustic import AcousticTraining, train_acoustic
+from streamtts.train.batches import Disturbance, disturb, order
 from streamtts.train.corpus import Item
 
 
@@ -81,13 +82,13 @@ def test_a_flush_is_read_where_a_comma_was():
     features[[0, 4, 8], 0] = PAUSE_ID
     features[1:5, 3] = MARKS.index("comma")
     features[5:, 3] = MARKS.index("period")
-    always = AcousticTraining(flush_chance=1.0)
+    always = Disturbance(flush_chance=1.0)
     changed, cut = disturb(features, always, np.random.default_rng(0))
     assert cut == 4
     assert changed[4, 3] == MARKS.index("flush")
     assert changed[1:4, 3].tolist() == [0, 0, 0]
     assert changed[5:].tolist() == features[5:].tolist()
-    never = AcousticTraining(flush_chance=0.0, cut_chance=0.0)
+    never = Disturbance(flush_chance=0.0, cut_chance=0.0)
     same, cut = disturb(features, never, np.random.default_rng(0))
     assert cut == -1
     assert same is features
