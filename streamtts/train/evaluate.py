@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -48,6 +49,7 @@ _worker: dict[str, Any] = {}
 
 def _start_worker(voice: Path) -> None:
     torch.set_num_threads(1)
+    logging.getLogger("streamtts").setLevel(logging.WARNING)  # a line a stream is for a server
     _worker.update(
         voice=load_voice(voice),
         speech=Speech.load(msgspec.convert({"voice": {"id": f"{voice}/"}}, Config)),
@@ -181,7 +183,7 @@ def evaluate_voice(
     hard_rows = evaluate(
         voice, hard, pictures / "robustness", report, workers=workers, label="robustness"
     )
-    draw_training(pictures / "training.png", work / "acoustic.csv", work / "vocoder.jsonl")
+    draw_training(pictures / "training.png", work / "acoustic.csv", work / "vocoder.csv")
     write_json(work / "rows.json", [asdict(r) for r in (*rows, *hard_rows)])
     return summarise(rows, hard_rows, cost_of(load_voice(voice)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import matplotlib
@@ -69,8 +68,8 @@ def draw_training(path: Path, acoustic: Path, vocoder: Path) -> None:
     left.set_xlabel("updates")
     left.set_title("acoustic model")
     if vocoder.exists():
-        lines = [json.loads(line) for line in vocoder.read_text().splitlines()]
-        right.plot([x["step"] for x in lines], [x["valid_loss"] for x in lines])
+        rows = np.atleast_2d(np.loadtxt(vocoder, delimiter=","))
+        right.plot(rows[:, 0], rows[:, 2])
     right.set_xlabel("updates")
     right.set_title("vocoder, held-out clips")
     figure.savefig(path, dpi=110)
