@@ -33,7 +33,7 @@ _CLOSE_CODES: dict[int, type[StreamTTSError]] = {1001: Loading, 1013: Overloaded
 _HTTP_CODES: dict[int, type[StreamTTSError]] = {
     401: Unauthorized,
     403: Unauthorized,
-    503: Overloaded,
+    503: Loading,
 }
 
 

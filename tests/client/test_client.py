@@ -585,7 +585,7 @@ def test_the_key_and_the_path_and_the_lead_are_sent():
 
 
 @pytest.mark.parametrize(("status", "kind"), [
-    (401, errors.Unauthorized), (503, errors.Overloaded), (404, ConnectionLost),
+    (401, errors.Unauthorized), (503, errors.Loading), (404, ConnectionLost),
 ])  # fmt: skip
 def test_a_refused_handshake_has_its_own_class(status, kind):
     def refuse(connection, request):
