@@ -11,15 +11,15 @@ from types import TracebackType
 
 import msgspec
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 
+from streamtts.audio.files import SoundFileWriter
 from streamtts.audio.formats import AudioFormat, from_bytes
 from streamtts.config import Config
 from streamtts.engine.engine import Engine
 from streamtts.engine.runner import Runner
-from streamtts.errors import BadField, StreamStuck, StreamTTSError, VoiceError
+from streamtts.errors import StreamStuck, StreamTTSError, VoiceError
 from streamtts.events import AudioChunk, Event, Failed, Warning_
 from streamtts.inbox import FrontEndLike
 from streamtts.service import ContextSettings, Service
@@ -31,13 +31,6 @@ from streamtts.voice.store import SHIPPED, list_voices, load_voice
 
 __all__ = ["ContextSettings", "Speech", "build"]
 
-FILE_FORMATS = {
-    ".wav": ("WAV", "PCM_16"),
-    ".flac": ("FLAC", "PCM_16"),
-    ".ogg": ("OGG", "OPUS"),
-    ".opus": ("OGG", "OPUS"),
-    ".mp3": ("MP3", "MPEG_LAYER_III"),
-}
 _DELTA_CHARS = 4096  # a longer delta is taken in pieces, so that sound comes out in between
 _NO_LIMIT = 2**40
 
@@ -208,7 +201,7 @@ class Speech:
 
         Args:
             text: whole or in pieces.
-            path: its ending chooses the format: .wav, .flac, .ogg, .opus or .mp3.
+            path: its ending chooses the format, see `streamtts.audio.files`.
             settings: as for `stream`.
 
         Returns:
@@ -218,19 +211,11 @@ class Speech:
             BadField: an ending that is not known.
             StreamTTSError: the text cannot be spoken.
         """
-        ending = Path(path).suffix.lower()
-        if ending not in FILE_FORMATS:
-            raise BadField(f"{path}: the ending must be one of {', '.join(FILE_FORMATS)}")
-        container, subtype = FILE_FORMATS[ending]
         rate = (settings and settings.audio.sample_rate) or self.sample_rate
-        written = 0
-        with soundfile.SoundFile(
-            path, "w", samplerate=rate, channels=1, format=container, subtype=subtype
-        ) as file:
+        with SoundFileWriter(path, rate) as file:
             for chunk in self.stream(text, settings):
-                file.write(np.clip(chunk, -1.0, 1.0))
-                written += len(chunk)
-        return written
+                file.write(chunk)
+            return file.samples
 
     def _pump(self, happened: deque[Event]) -> Iterator[Event]:
         """Lets the voice go on until it needs more text."""
