@@ -171,8 +171,9 @@ def _vocoder(clips: Sequence[Clip], work: Path, steps: int, news: Any) -> None:
             _tell(news, "vocoder", done, loss)
 
     torch.set_num_threads(1)
+    valid = min(_VALID_CLIPS, 1 + len(clips) // 10)
     train_vocoder(
-        clips[_VALID_CLIPS:], clips[:_VALID_CLIPS], work, VocoderConfig(),
+        clips[valid:], clips[:valid], work, VocoderConfig(),
         VocoderTraining(steps=steps), progress,
     )  # fmt: skip
 
