@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from streamtts.config import Config
+from streamtts.errors import TrainError
 from streamtts.speech import Speech
 from streamtts.text.phonemes import Pronouncer, load_lexicon
 from streamtts.train import metrics
@@ -199,8 +201,11 @@ def run(args: argparse.Namespace) -> int:
     folder = find_voice(args.voice)
     report = Report(args.out / "evaluate.log")
     texts = read_sentences(args.sentences)[: args.count]
-    teacher = load_voice(folder).manifest.origin.split()[0].removeprefix("flite-")
-    table = evaluate_voice(folder, texts, teacher, args.out, report, args.workers)
+    origin = load_voice(folder).manifest.origin
+    taught = re.match(r"flite-([a-z0-9]+):", origin)
+    if taught is None:
+        raise TrainError(f"the teacher of {args.voice} is not known from its origin: {origin!r}")
+    table = evaluate_voice(folder, texts, taught[1], args.out, report, args.workers)
     (args.out / "table.md").write_text(table, encoding="utf-8")
     print_table(table)
     return 0

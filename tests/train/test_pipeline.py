@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from support.tiny import tiny_acoustic, tiny_vocoder
 
 from streamtts.cli import make_parser
 from streamtts.errors import TrainError
@@ -12,7 +13,7 @@ from streamtts.train.corpus import read_sentences
 from streamtts.train.pipeline import choose
 from streamtts.train.teacher import FliteTeacher
 from streamtts.train.templates import generate
-from streamtts.voice.store import load_voice
+from streamtts.voice.store import load_voice, save_voice
 
 SENTENCES = [
     "The kettle is on the stove, and the tea is ready.",
@@ -40,6 +41,33 @@ def arguments(tmp_path, *extra):
     )  # fmt: skip
 
 
+def measuring(tmp_path, folder):
+    return make_parser().parse_args(
+        [
+            "evaluate", str(folder), "--sentences", str(tmp_path / "sentences.txt"),
+            "--count", "1", "--out", str(tmp_path / "measured"), "--workers", "1",
+        ]
+    )  # fmt: skip
+
+
+def test_a_voice_of_an_unknown_teacher_cannot_be_measured(tmp_path):
+    arguments(tmp_path)
+    save_voice(
+        tmp_path / "own",
+        tiny_acoustic(),
+        tiny_vocoder(),
+        "",
+        voice_id="own",
+        name="own",
+        language="en-US",
+        description="",
+        licence="MIT",
+        origin="somebody",
+    )
+    with pytest.raises(TrainError, match="'somebody'"):
+        evaluate.run(measuring(tmp_path, tmp_path / "own"))
+
+
 @needs_flite
 def test_one_command_makes_a_voice(tmp_path, monkeypatch):
     # An untrained voice drags: two short texts say as much about the command as the whole list.
@@ -59,6 +87,8 @@ def test_one_command_makes_a_voice(tmp_path, monkeypatch):
     record = json.loads(items[0].read_text())
     assert len(record["features"]) == len(record["durations"])
     assert min(record["durations"]) >= 1
+    assert evaluate.run(measuring(tmp_path, folder)) == 0
+    assert "PESQ-WB" in (tmp_path / "measured" / "table.md").read_text()
     # The same again has nothing left to make, and without held-out sentences nothing to measure.
     before = {p: p.stat().st_mtime_ns for p in items}
     options.held_out = 0
