@@ -2,8 +2,8 @@
 
 The model speaks at its own pace, and its frames are read faster or slower, by linear interpolation.
 So a speed of 1.5 takes exactly two thirds of the time, and no sound of the voice changes but its
-length: F0 is one of the frame's features, and is kept. (Multiplying the hazard instead was measured
-to give 0.76 of the time at 2, and to drag where it is small.)
+length: F0 is one of the frame's features, and is kept. Multiplying the hazard instead would
+neither keep the ratio nor the sound: phones then end early or drag.
 """
 
 from __future__ import annotations

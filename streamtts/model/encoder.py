@@ -144,7 +144,7 @@ class Encoder(nn.Module):
             ahead[..., 0] = pad
             window = torch.cat([window, ahead], dim=1)
         first = known.shape[0] - pending
-        out = self._convolve(window, torch.ones(window.shape[:2], dtype=torch.bool))
+        out = self._convolve(window, torch.ones_like(window[..., 0], dtype=torch.bool))
         out = out[:, first : first + ready]
         hidden_out, hidden = self.gru(out, state.hidden)
         memory = (out + hidden_out)[0]

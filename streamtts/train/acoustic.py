@@ -33,7 +33,7 @@ class AcousticTraining:
         decay: of the average of the weights.
         disturbance: how often sentences are read as live streams may meet them.
         checkpoint_s: seconds between checkpoints.
-        seed: of the order of sentences, cuts and dropout.
+        seed: of the first weights, the order of sentences, cuts and dropout.
     """
 
     steps: int = 9_000
@@ -144,6 +144,8 @@ def train_acoustic(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     frames = [np.load(i.frames) for i in items]
+    cast = autocast(device)  # before the seed: its trial draws random numbers
+    torch.manual_seed(training.seed)
     model = AcousticModel(model_config or speaker_config(items, frames)).to(device)
     optimizer = torch.optim.AdamW(
         model.parameters(), training.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
@@ -157,7 +159,6 @@ def train_acoustic(
         torch.set_rng_state(saved["rng"])
         start = saved["step"]
     model.train()
-    cast = autocast(device)
     every = checkpoint.Every(training.checkpoint_s)
     recent: list[list[float]] = []
     for step, batch_ids in enumerate(_batches(items, training, start), start):

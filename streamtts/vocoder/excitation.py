@@ -68,8 +68,7 @@ class Excitation(nn.Module):
 
     The block of frame t holds the samples between the centres of frames t - 1 and t; F0 goes
     straight from one to the other. Harmonics are there in unvoiced frames too: how loud they are
-    is for the filters to say, since a hard switch is wrong wherever voicing was measured wrongly
-    (PESQ-WB of one set of weights, 10 clips: 3.32 with the switch, 3.39 without).
+    is for the filters to say, since a hard switch is wrong wherever voicing was measured wrongly.
 
     Args:
         sample_rate: in Hz.

@@ -43,7 +43,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         n_mels: mel bins a frame.
         reduction_factor: frames a decoder step.
         lookahead_symbols: symbols that must be known behind the one that is spoken.
-        lookahead_frames: frames of the postnet's look-ahead.
+        lookahead_frames: frames that postnet and vocoder's net look ahead, together.
         delay_samples: by which the vocoder's sound is late.
         f0_mean_ln: mean of ln F0 in Hz, where `pitch_range` turns.
         symbols_version: of the symbol table.

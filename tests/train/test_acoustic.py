@@ -53,12 +53,11 @@ def test_a_killed_run_comes_to_the_same_weights(items, tmp_path):
     def kill(done, loss):
         raise KilledError
 
-    torch.manual_seed(0)
     with pytest.raises(KilledError):
         train_acoustic(items, tmp_path / "b", training, kill, config)
     again = train_acoustic(items, tmp_path / "b", training, lambda *_: None, config)
-    assert losses_of(tmp_path / "b")[-1] < losses_of(tmp_path / "b")[0]
-    assert whole.state_dict().keys() == again.state_dict().keys()
+    for name, weight in whole.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], weight, rtol=0, atol=0)
     assert checkpoint.load(tmp_path / "b" / "acoustic.pt")["step"] == 50
 
 
