@@ -61,6 +61,7 @@ def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="TOML file")
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=int, help="TCP port; 0 takes a free one")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes behind the port")
     parser.add_argument(
         "--allow-unauthenticated",
         action="store_true",
@@ -138,6 +139,7 @@ def serve(options: argparse.Namespace) -> int:
         config.server,
         host=options.host,
         port=options.port,
+        workers=options.workers,
         allow_unauthenticated=options.allow_unauthenticated,
     )
     config = msgspec.structs.replace(config, server=server)

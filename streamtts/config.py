@@ -37,6 +37,8 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     Attributes:
         host: address to listen on.
         port: TCP port; 0 takes a free one.
+        workers: processes behind the port, each with an engine of its own. `connections` here and
+            `slots`, `queue` and `threads` of `[engine]` are those of one worker.
         allow_unauthenticated: serve other machines although no key is configured.
         origins: values of `Origin` that may connect beside this server's own; "*" for all.
         connections: open WebSockets at most.
@@ -48,6 +50,7 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Port = 8765
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
     allow_unauthenticated: bool = False
     origins: tuple[str, ...] = ()
     connections: Count = 1024

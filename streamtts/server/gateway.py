@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -36,7 +36,13 @@ class Phase(enum.Enum):
 
 
 class Peer(Protocol):
-    """A connection, as far as the server as a whole deals with it."""
+    """A connection, as far as the server as a whole deals with it.
+
+    Attributes:
+        begun: whether it has ever opened a context.
+    """
+
+    begun: bool
 
     def drain(self) -> None:
         """Closes with 1001 as soon as nothing is being said."""
@@ -75,6 +81,7 @@ class Gateway:
         self.voices: tuple[parts.VoiceInfo, ...] = ()
         self.encodings = available_encodings()
         self.metrics = Metrics()
+        self.all_metrics: Callable[[], Awaitable[bytes]] | None = None  # set among `workers`
         self.peers: set[Peer] = set()
         self.quiet = asyncio.Event()  # set while there is no peer
         self.quiet.set()

@@ -39,7 +39,10 @@ async def metrics(request: Request) -> Response:
     refusal = _unauthorized(request)
     if refusal is not None:
         return refusal
-    return Response(_gateway(request).metrics.render(), media_type=METRICS_TYPE)
+    gateway = _gateway(request)
+    of_all = gateway.all_metrics
+    text = gateway.metrics.render() if of_all is None else await of_all()
+    return Response(text, media_type=METRICS_TYPE)
 
 
 async def voices(request: Request) -> Response:
