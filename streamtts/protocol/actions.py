@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from streamtts import events
 from streamtts.errors import StreamTTSError
 from streamtts.protocol import messages
 from streamtts.protocol.codec import encode
@@ -34,6 +35,8 @@ class Record(Generic[S]):
         state: one of the table's live states, until `over`.
         over: its last message has been made; nothing follows.
         half: the first half of a surrogate pair, waiting for the second.
+        counted: the chunks that its samples are counted by: those of audio, where it was asked for.
+        played: what the listener last said that it has heard, in samples.
         cut: samples that went out before the transport dropped the rest at a cancel.
         warned: settings whose change was answered already.
     """
@@ -47,6 +50,8 @@ class Record(Generic[S]):
     state: State = State.OPEN
     over: bool = False
     half: str = ""
+    counted: type[events.AudioChunk] | type[events.MelChunk] = events.AudioChunk
+    played: int | None = None
     cut: int | None = None
     warned: set[str] = field(default_factory=set)
 
@@ -60,7 +65,7 @@ class Send:
         record: the context that it is about.
         urgent: it overtakes everything that waits.
         droppable: it need not go out once the context has been cancelled.
-        sample: of a chunk: samples of the context before it.
+        sample: of a chunk that its context is counted by: samples before it.
     """
 
     frame: str | bytes

@@ -93,6 +93,8 @@ class ServerSession(Generic[S]):
         """Takes what the service tells of a context."""
         if record.over:
             return []
+        if isinstance(event, events.Opened):
+            record.counted = events.MelChunk if event.audio is None else events.AudioChunk
         if record.cut is not None:
             if isinstance(event, DROPPED_AT_CANCEL):
                 return []
@@ -108,7 +110,7 @@ class ServerSession(Generic[S]):
             ),
             record=record,
             droppable=isinstance(event, DROPPED_AT_CANCEL),
-            sample=event.first_sample if isinstance(event, CHUNKS) else None,
+            sample=event.first_sample if isinstance(event, record.counted) else None,
         )
         if isinstance(event, events.Done):
             return [send, *self._end(record, State.DONE)]

@@ -72,27 +72,22 @@ class Outbox:
             self._on_full(True)
         return self.bytes <= self._full_bytes * OVERFLOW or self.stalled_s() < OVERFLOW_S
 
-    def drop(self, owner: object) -> int | None:
+    def drop(self, owner: object) -> list[Entry]:
         """Forgets the chunks of an owner, and what goes with them, from the first that waits on.
 
         Returns:
-            The first sample that is not sent; None when no chunk was waiting.
+            What was dropped, in its order, a chunk with its `sample` first; nothing when none
+            was waiting.
         """
-        waiting = [entry for entry in self._entries if entry.owner is owner]
-        cut = next((entry.sample for entry in waiting if entry.sample is not None), None)
-        if cut is None:
-            return None
-        kept: list[Entry] = []
-        reached = False
-        for entry in self._entries:
-            reached |= entry.owner is owner and entry.sample is not None
-            if reached and entry.owner is owner and entry.droppable:
-                self.bytes -= len(entry.frame)
-            else:
-                kept.append(entry)
-        self._entries = kept
-        self._relax()
-        return cut
+        dropped = [entry for entry in self._entries if entry.owner is owner and entry.droppable]
+        counted = (i for i, entry in enumerate(dropped) if entry.sample is not None)
+        del dropped[: next(counted, len(dropped))]
+        if dropped:
+            gone = set(map(id, dropped))
+            self._entries = [entry for entry in self._entries if id(entry) not in gone]
+            self.bytes -= sum(len(entry.frame) for entry in dropped)
+            self._relax()
+        return dropped
 
     def finish(self) -> None:
         """Takes no more; `run` returns when everything queued has been sent."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import queue
@@ -11,13 +10,12 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope
 from starlette.types import Send as SendMessage
 from starlette.websockets import WebSocket
 
 from streamtts import events
-from streamtts.errors import Loading, Overloaded, RequestError, StreamTTSError, Unauthorized
+from streamtts.errors import Overloaded, RequestError, StreamTTSError, Unauthorized
 from streamtts.protocol import messages
 from streamtts.protocol.actions import (
     Action,
@@ -27,13 +25,14 @@ from streamtts.protocol.actions import (
     Record,
     Release,
     Send,
-    error_frame,
 )
 from streamtts.protocol.codec import encode
 from streamtts.protocol.session import ServerSession
-from streamtts.server.gateway import SERVER, Gateway, Phase
+from streamtts.server.cut import endings
+from streamtts.server.gateway import SERVER, Gateway
+from streamtts.server.handshake import refusal, turn_away
 from streamtts.server.outbox import Entry, Outbox
-from streamtts.server.security import choose_subprotocol, origin_allowed, shown_keys
+from streamtts.server.security import choose_subprotocol, shown_keys
 from streamtts.settings import ContextSettings
 
 if TYPE_CHECKING:
@@ -50,9 +49,9 @@ logger = logging.getLogger(__name__)
 async def stream(gateway: Gateway, scope: Scope, receive: Receive, send: SendMessage) -> None:
     """`/v1/stream`: checks who is there, then speaks with him until one side closes."""
     websocket = WebSocket(scope, receive, send)
-    refusal = _refusal(websocket, gateway)
-    if refusal is not None:
-        await websocket.send_denial_response(refusal)
+    refused = refusal(websocket, gateway)
+    if refused is not None:
+        await websocket.send_denial_response(refused)
         return
     offered = scope["subprotocols"]
     await websocket.accept(subprotocol=choose_subprotocol(offered))
@@ -61,35 +60,12 @@ async def stream(gateway: Gateway, scope: Scope, receive: Receive, send: SendMes
     del websocket  # the headers need not live as long as the connection
     scope["headers"] = []
     if not welcome:
-        await _turn_away(send, Unauthorized("no key, or a wrong one"), 1008)
+        await turn_away(send, Unauthorized("no key, or a wrong one"), 1008)
     elif len(gateway.peers) >= gateway.config.server.connections:
         error = Overloaded("too many connections are open", retry_after_ms=CROWDED_RETRY_MS)
-        await _turn_away(send, error, 1013)
+        await turn_away(send, error, 1013)
     else:
         await Connection(gateway, receive, send, scope["extensions"].get(HANG_UP)).run()
-
-
-async def _turn_away(send: SendMessage, error: StreamTTSError, code: int) -> None:
-    with contextlib.suppress(OSError):  # he is gone
-        await send({"type": "websocket.send", "text": error_frame(error).frame})
-        await send({"type": "websocket.close", "code": code, "reason": error.code})
-
-
-def _refusal(websocket: WebSocket, gateway: Gateway) -> PlainTextResponse | None:
-    """The answer to a handshake that is refused; None when it is welcome."""
-    config = gateway.config.server
-    if not origin_allowed(
-        websocket.headers.get("origin"),
-        host=websocket.headers.get("host", ""),
-        secure=websocket.url.scheme == "wss",
-        listen=config.host,
-        allowed=config.origins,
-    ):
-        return PlainTextResponse("origin not allowed: see server.origins\n", 403)
-    if gateway.phase is not Phase.READY:
-        text = f"{Loading.code}: the server is {gateway.phase.value}\n"
-        return PlainTextResponse(text, 503, headers={"retry-after": "1"})
-    return None
 
 
 class Connection:
@@ -126,6 +102,7 @@ class Connection:
         self._closed = False
         self._draining = False
         self._close = (1000, "bye")
+        self.begun = False
 
     async def run(self) -> None:
         """Serves the client until the connection is closed."""
@@ -274,6 +251,7 @@ class Connection:
             self._finish_when_drained()
             return
         self._contexts[record] = context
+        self.begun = True
         if self._outbox.full:
             context.set_paused(True)
         self._take_events()  # `Opened`, before anything that answers what comes next
@@ -292,9 +270,26 @@ class Connection:
                 case Pass(message=messages.End()):
                     context.end()
                 case Pass(message=messages.Cancel(played_samples=played)):
-                    record.cut = self._outbox.drop(record)
-                    context.cancel(record.cut if played is None else played)
+                    self._cancel(record, context, played)
                 case Pass(message=messages.Playback(played_samples=played)):
+                    record.played = played
                     context.playback(played)
         except RequestError as error:
             self._perform(self._session.report(record, error))
+
+    def _cancel(
+        self, record: Record[ContextSettings], context: Context, played: int | None
+    ) -> None:
+        self._take_events()  # what has been made already is cut as well
+        if record.over:
+            return
+        heard = record.played if played is None else played
+        dropped = self._outbox.drop(record)
+        if dropped:
+            cut = dropped[0].sample or 0
+            for ending in endings(dropped, record.settings.audio):
+                self._perform(self._session.event(record, ending))
+                cut += ending.samples if isinstance(ending, events.AudioChunk) else 0
+            record.cut = cut
+            heard = cut if heard is None else min(heard, cut)
+        context.cancel(heard)

@@ -110,8 +110,10 @@ def test_drop_takes_chunks_and_what_follows_them() -> None:
         outbox.put(Entry("words", mine, droppable=True))
         outbox.put(Entry("warning", mine))
         outbox.put(Entry(b"chunk", mine, droppable=True, sample=1280))
-        assert outbox.drop(mine) == 640
-        assert outbox.drop(mine) is None
+        dropped = outbox.drop(mine)
+        assert [entry.sample for entry in dropped] == [640, None, 1280]
+        assert [entry.frame for entry in dropped] == [b"chunk", "words", b"chunk"]
+        assert outbox.drop(mine) == []
         outbox.finish()
         await outbox.run()
         assert socket.frames == ["words before", b"other", "warning"]

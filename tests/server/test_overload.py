@@ -6,41 +6,26 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
-from typing import Any
 
+import numpy as np
 import pytest
 from support.fake_service import CHUNK_SAMPLES, FakeContext, FakeService
 from support.live_server import LiveServer, client
+from support.raw_client import frames, handshake, send_text, until
 from websockets.exceptions import ConnectionClosed
+
+from streamtts.events import FLAG_FADED, FLAG_LAST
+
+FADE_SAMPLES = 80  # 5 ms at 16 kHz
 
 
 def last(service: FakeService) -> FakeContext:
     return service.contexts[-1]
 
 
-def handshake(server: LiveServer, receive_buffer: int) -> socket.socket:
-    """A WebSocket by hand, with a small window: the kernel would else swallow seconds of sound."""
-    raw = socket.socket()
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    raw.settimeout(20)
-    raw.connect(("127.0.0.1", server.port))
-    raw.sendall(
-        b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    assert raw.recv(12) == b"HTTP/1.1 101"
-    return raw
-
-
-def send_text(raw: socket.socket, **message: Any) -> None:
-    payload = json.dumps(message).encode()
-    assert len(payload) < 126
-    raw.sendall(bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload)
-
-
 def test_a_flood_in_one_piece_keeps_its_order(serve: Callable[..., LiveServer]) -> None:
     service = FakeService()
-    raw = handshake(serve(service=service), 65536)
+    raw = handshake(serve(service=service).port)
     numbers = [str(i) for i in range(3000)]
     frames = b""
     for number in numbers:
@@ -58,7 +43,7 @@ def test_a_flood_in_one_piece_keeps_its_order(serve: Callable[..., LiveServer]) 
 def test_a_client_that_stops_reading(serve: Callable[..., LiveServer]) -> None:
     service = FakeService()
     server = serve("[server]\nslow_reader_s = 0.6\noutbox_bytes = 8192", service)
-    raw = handshake(server, 4096)
+    raw = handshake(server.port, 4096)
     send_text(raw, type="text", context_id="slow", text="endless")
     service.wait_alive(1)
     (slow,) = service.contexts
@@ -85,7 +70,7 @@ def test_a_client_that_stops_reading(serve: Callable[..., LiveServer]) -> None:
 def test_a_client_that_reads_again_is_served_again(serve: Callable[..., LiveServer]) -> None:
     service = FakeService()
     server = serve("[server]\noutbox_bytes = 8192", service)
-    raw = handshake(server, 4096)
+    raw = handshake(server.port, 4096)
     send_text(raw, type="text", context_id="slow", text="endless")
     service.wait_alive(1)
     (slow,) = service.contexts
@@ -102,7 +87,7 @@ def test_a_context_that_is_cancelled_while_its_sound_waits(
     """What waits in the outbox is dropped, and the client is told what went out."""
     service = FakeService()
     server = serve("[server]\noutbox_bytes = 8192", service)
-    raw = handshake(server, 4096)
+    raw = handshake(server.port, 4096)
     send_text(raw, type="text", context_id="slow", text="endless")
     service.wait_alive(1)
     (slow,) = service.contexts
@@ -110,18 +95,22 @@ def test_a_context_that_is_cancelled_while_its_sound_waits(
     send_text(raw, type="cancel", context_id="slow")
     service.wait_alive(0)
     send_text(raw, type="ping", t="end")
-    received = b""
-    while b'"pong"' not in received or b'"cancelled"' not in received:
-        piece = raw.recv(65536)
-        assert piece
-        received += piece
+    got = until(frames(raw), "pong", "cancelled")
     raw.close()
-    start = received.index(b'{"type":"cancelled"')
-    cancelled = json.loads(received[start : received.index(b"}}", start) + 2])
+    chunks = [frame for frame in got if isinstance(frame, tuple)]
+    header, fade = chunks[-1]
+    assert [h.seq for h, _ in chunks] == list(range(len(chunks)))
+    assert header.flags == FLAG_LAST | FLAG_FADED
+    assert header.first_sample == (len(chunks) - 1) * CHUNK_SAMPLES
+    assert len(fade) == 2 * FADE_SAMPLES
+    # it goes on with the chunk that was dropped, from its full height down to nothing
+    height = int.from_bytes(bytes([header.seq % 256]) * 2, "little", signed=True)
+    expected = np.rint(height * np.linspace(1.0, 0.0, FADE_SAMPLES))
+    assert np.abs(np.frombuffer(fade, "<i2") - expected).max() <= 1
+    (cancelled,) = [f for f in got if isinstance(f, dict) and f["type"] == "cancelled"]
+    assert cancelled["sent_samples"] == header.first_sample + FADE_SAMPLES
     assert cancelled["sent_samples"] < cancelled["generated_samples"]
-    assert cancelled["sent_samples"] % CHUNK_SAMPLES == 0
-    chunks = received.count(bytes([0x82, 126]) + (16 + 2 * CHUNK_SAMPLES).to_bytes(2, "big"))
-    assert cancelled["sent_samples"] == chunks * CHUNK_SAMPLES
+    assert ("cancel", cancelled["sent_samples"]) in slow.calls
 
 
 def test_thousands_of_small_messages(server: LiveServer) -> None:
@@ -162,7 +151,7 @@ def test_a_message_that_is_too_big_closes_with_1009(serve: Callable[..., LiveSer
 def test_broken_frames_close_their_own_socket(
     server: LiveServer, frame: bytes, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    raw = handshake(server, 65536)
+    raw = handshake(server.port, 65536)
     raw.sendall(frame)
     tail = b""
     while piece := raw.recv(65536):
