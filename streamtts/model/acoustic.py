@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from streamtts.model import decoder as old
+from streamtts.model import encoder as old_encoder
 from streamtts.model.attention import StepwiseMonotonicAttention
-from streamtts.model.decoder import Decoder, DecoderState, Postnet
-from streamtts.model.encoder import Encoder, EncoderState, Future
+from streamtts.model.cell import DecoderCell, DecoderState, StepOutput
+from streamtts.model.decoder import Decoder, Postnet
+from streamtts.model.encoder import Encoder, Future
+from streamtts.model.streaming import EncodeJob, EncoderState, StreamingEncoder
 from streamtts.nn.state import where
 
 __all__ = [
     "AcousticConfig",
     "AcousticModel",
+    "AcousticSpeaker",
     "DecoderState",
+    "EncodeJob",
     "EncoderState",
     "Future",
     "StepOutput",
@@ -73,22 +82,6 @@ class AcousticConfig:
     mel_scale: float = 4.0
     f0_mean_ln: float = 4.6
     f0_std_ln: float = 0.15
-
-
-@dataclass(frozen=True, slots=True)
-class StepOutput:
-    """What one step of B rows gives.
-
-    Attributes:
-        frames: (B, R, M + 2): natural-log mel, ln F0 in Hz, voicing probability; delayed by
-            `AcousticModel.lookahead_frames` frames.
-        hazard: (B,), the chance of moving on that this step saw.
-        leave: (B,) bool, the row's next step is on the next symbol.
-    """
-
-    frames: Tensor
-    hazard: Tensor
-    leave: Tensor
 
 
 class AcousticModel(nn.Module):
@@ -156,17 +149,24 @@ class AcousticModel(nn.Module):
         """Frames by which `StepOutput.frames` is late."""
         return self.config.postnet_lookahead
 
-    def encoder_zeros(self) -> EncoderState:
+    def prepare(self) -> AcousticSpeaker:
+        """A copy of the weights as they are now, laid out for inference.
+
+        What is trained or loaded into this model later does not change it.
+        """
+        return AcousticSpeaker(self)
+
+    def encoder_zeros(self) -> old_encoder.EncoderState:
         """The encoder's state at the start of a sentence, of one stream."""
         return self.encoder.zeros()
 
     def encode(
-        self, features: Tensor, state: EncoderState, future: Future
-    ) -> tuple[Tensor, EncoderState]:
+        self, features: Tensor, state: old_encoder.EncoderState, future: Future
+    ) -> tuple[Tensor, old_encoder.EncoderState]:
         """New symbols (N, F) of one stream to memory (n, D); see `Encoder.stream`."""
         return self.encoder.stream(features, state, future)
 
-    def decoder_zeros(self, rows: int) -> DecoderState:
+    def decoder_zeros(self, rows: int) -> old.DecoderState:
         """The decoder's state before the first step, of `rows` rows."""
         return self.decoder.zeros(rows)
 
@@ -175,8 +175,8 @@ class AcousticModel(nn.Module):
         here: Tensor,
         following: Tensor,
         has_following: Tensor,
-        state: DecoderState,
-    ) -> tuple[StepOutput, DecoderState]:
+        state: old.DecoderState,
+    ) -> tuple[StepOutput, old.DecoderState]:
         """One step of B rows.
 
         Args:
@@ -192,19 +192,108 @@ class AcousticModel(nn.Module):
         made, after = self.decoder.step(here, following, has_following, state)
         return StepOutput(self.natural(made.frames), made.hazard, made.leave), after
 
-    def flush(self, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def flush(self, state: old.DecoderState) -> tuple[Tensor, old.DecoderState]:
         """The frames that the postnet holds back: (B, lookahead_frames, M + 2)."""
         rows = state.recurrent.attention.dwell.shape[0]
         ahead = self.offset.new_zeros(rows, self.config.n_mels + 2, self.lookahead_frames)
         frames, postnet = self.decoder.postnet(ahead, state.postnet)
-        return self.natural(frames), DecoderState(state.recurrent, postnet)
+        return self.natural(frames), old.DecoderState(state.recurrent, postnet)
 
-    def restart(self, state: DecoderState, rows: Tensor) -> DecoderState:
+    def restart(self, state: old.DecoderState, rows: Tensor) -> old.DecoderState:
         """Rows (B,) bool begin a new sentence: recurrence forgotten, the postnet's past kept."""
         fresh = self.decoder.recurrent_zeros(rows.shape[0])
-        return DecoderState(where(rows, fresh, state.recurrent), state.postnet)
+        return old.DecoderState(where(rows, fresh, state.recurrent), state.postnet)
 
     def natural(self, frames: Tensor) -> Tensor:
         """Decoder outputs (B, C, T) to frames of natural units (B, T, C)."""
         out = frames.mT * self.scale + self.offset
         return torch.cat([out[..., :-1], torch.sigmoid(out[..., -1:])], dim=-1)
+
+
+class AcousticSpeaker:
+    """An acoustic model that speaks: the same function, in inference's own layout.
+
+    Args:
+        model: to copy the weights from; float32, on any device.
+
+    Attributes:
+        config: the model's.
+        device: where the weights are.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: AcousticModel) -> None:
+        self.config = model.config
+        self.device = model.offset.device
+        self.lookahead_symbols = model.lookahead_symbols
+        self._encoder = StreamingEncoder(model.encoder)
+        self._decoder = DecoderCell(model.decoder, model.scale, model.offset)
+
+    @property
+    def reduction_factor(self) -> int:
+        """R, frames a step."""
+        return self.config.reduction_factor
+
+    @property
+    def lookahead_frames(self) -> int:
+        """Frames by which `StepOutput.frames` is late."""
+        return self.config.postnet_lookahead
+
+    @torch.inference_mode()
+    def encoder_zeros(self) -> EncoderState:
+        """The encoder's state at the start of a sentence, of one stream."""
+        return self._encoder.zeros()
+
+    @torch.inference_mode()
+    def encode_batch(self, jobs: Sequence[EncodeJob]) -> list[tuple[Tensor, EncoderState]]:
+        """New symbols of several streams to memory (n, D); see `StreamingEncoder.encode`."""
+        return self._encoder.encode(jobs)
+
+    def encode(
+        self, features: NDArray[np.int64], state: EncoderState, future: Future
+    ) -> tuple[Tensor, EncoderState]:
+        """New symbols (N, F) of one stream; see `encode_batch`."""
+        return self.encode_batch([EncodeJob(features, state, future)])[0]
+
+    @torch.inference_mode()
+    def decoder_zeros(self, rows: int) -> DecoderState:
+        """The decoder's state before the first step, of `rows` rows."""
+        return self._decoder.zeros(rows)
+
+    @torch.inference_mode()
+    def advance(
+        self,
+        moved: Tensor | None,
+        here: Tensor,
+        following: Tensor,
+        has_following: Tensor,
+        state: DecoderState,
+    ) -> StepOutput:
+        """One step of B rows.
+
+        A row whose next symbol has not arrived and which has left its own must not be stepped.
+
+        Args:
+            moved: (K,) int64, rows for which one of the next three differs from what the row read
+                in its last step, or that have not made one since they were new or restarted; K
+                may be 0. None: all B, in order; nothing then depends on values, so that a CUDA
+                graph can hold the step.
+            here: (K, D) memory of the symbol each of them stands on.
+            following: (K, D) memory of the next; anything where it has not arrived.
+            has_following: (K,) bool.
+            state: of B rows; changed in place.
+
+        Returns:
+            what the step gives, in tensors of its own.
+        """
+        return self._decoder.advance(moved, here, following, has_following, state)
+
+    @torch.inference_mode()
+    def restart(self, state: DecoderState, rows: Tensor) -> None:
+        """Rows (K,) int64 begin a new sentence, in place; they count as moved in the next step."""
+        self._decoder.restart(state, rows)
+
+    @torch.inference_mode()
+    def flush(self, state: DecoderState) -> Tensor:
+        """The frames that the postnet holds back: (B, lookahead_frames, M + 2)."""
+        return self._decoder.flush(state)
