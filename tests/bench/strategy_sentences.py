@@ -1,0 +1,114 @@
+"""Our voice by the plainest means: whole sentences, one or several at a time, made to their end.
+
+What servers without an engine do. The model is called once a step for all sentences of a batch,
+rows leave the batch when they are over, the encoder sees a sentence at once and the vocoder makes
+all of it in one call, so nothing here pays for streaming.
+"""
+
+import re
+
+import torch
+
+from streamtts.config import Config
+from streamtts.engine.runner import DROPPED_FRAMES
+from streamtts.model.acoustic import Future
+from streamtts.nn.state import select
+from streamtts.text.frontend import FrontEnd
+from streamtts.text.phonemes import Pronouncer, load_lexicon
+from streamtts.text.symbols import encode
+from streamtts.voice.store import SHIPPED, list_voices, load_voice
+
+_END = re.compile(r"[.!?][\"')\]]*\s+")
+WARM_UP = "Ready to speak."
+
+
+def load(threads=1):
+    """The shipped voice, or the first of them; torch gets that many threads."""
+    torch.set_num_threads(threads)
+    wanted = Config().voice.id or list_voices((SHIPPED,))[0].id
+    return load_voice(wanted, (SHIPPED,))
+
+
+class Cutter:
+    """Deltas of text in, whole sentences out."""
+
+    def __init__(self):
+        self._text = ""
+
+    def feed(self, delta):
+        """The sentences that this delta completes."""
+        self._text += delta
+        ready = []
+        while (end := _END.search(self._text)) is not None:
+            ready.append(self._text[: end.end()])
+            self._text = self._text[end.end() :]
+        return ready
+
+    def end(self):
+        """The rest, when there is any."""
+        rest, self._text = self._text, ""
+        return [rest] if rest.strip() else []
+
+
+class Sentences:
+    """Makes sentences; any number of threads may call it.
+
+    Args:
+        voice: who speaks.
+    """
+
+    def __init__(self, voice):
+        self.sample_rate = voice.manifest.sample_rate
+        self._acoustic = voice.acoustic
+        self._vocoder = voice.vocoder
+        self._pronouncer = Pronouncer(load_lexicon(), {})
+        self.make([WARM_UP])
+
+    @torch.inference_mode()
+    def make(self, texts):
+        """Texts to sounds, float32 (S,) each; they are one batch and end together."""
+        memories = [self._encode(text) for text in texts]
+        rows = [row for row, memory in enumerate(memories) if memory is not None]
+        sounds = [torch.zeros(0).numpy()] * len(texts)
+        if rows:
+            made = self._decode([memories[row] for row in rows])
+            for row, frames in zip(rows, made, strict=True):
+                seeds = torch.zeros(1, dtype=torch.int64)
+                sounds[row] = self._vocoder.offline(frames[None], seeds)[0].numpy()
+        return sounds
+
+    def _encode(self, text):
+        """Memory (N, D) of each of its sentences; None when there is nothing to say."""
+        front_end = FrontEnd(self._pronouncer)
+        symbols = [*front_end.feed(text).symbols, *front_end.end().symbols]
+        if not symbols:
+            return None
+        features = torch.from_numpy(encode(symbols))
+        model = self._acoustic
+        return model.encode(features, model.encoder_zeros(), Future.END)[0]
+
+    def _decode(self, memories):
+        """Memories to frames (T, M + 2), for all of them step by step together."""
+        model = self._acoustic
+        lengths = torch.tensor([len(memory) for memory in memories])
+        memory = torch.nn.utils.rnn.pad_sequence(memories, batch_first=True)
+        alive = torch.arange(len(memories))
+        at = torch.zeros(len(memories), dtype=torch.int64)
+        state = model.decoder_zeros(len(memories))
+        frames = [[] for _ in memories]
+        while len(alive):
+            has_following = at + 1 < lengths[alive]
+            here = memory[alive, at]
+            following = memory[alive, torch.where(has_following, at + 1, at)]
+            out, state = model.step(here, following, has_following, state)
+            for row, new in zip(alive.tolist(), out.frames, strict=True):
+                frames[row].append(new)
+            at = at + out.leave
+            over = at >= lengths[alive]
+            if over.any():
+                for row in over.nonzero()[:, 0].tolist():
+                    held, _ = model.flush(select(state, torch.tensor([row])))
+                    frames[int(alive[row])].append(held[0])
+                alive, at, state = alive[~over], at[~over], select(state, ~over)
+        hidden = model.lookahead_frames + DROPPED_FRAMES
+        return [torch.cat(parts)[hidden:] for parts in frames]
