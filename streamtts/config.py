@@ -145,6 +145,30 @@ class AudioConfig(_Section, frozen=True, kw_only=True):
     max_buffer_delay_ms: Annotated[int, Meta(ge=0, le=MAX_BUFFER_DELAY_MS)] = 600
 
 
+class WyomingConfig(_Section, frozen=True, kw_only=True):
+    """`[wyoming]`: the port for Home Assistant.
+
+    Attributes:
+        enabled: whether there is one.
+        host: address to listen on; the protocol has no keys: whoever reaches it may speak.
+        port: TCP port; 0 takes a free one.
+        announce: by zeroconf, so that Home Assistant finds it (needs `streamtts[discovery]`).
+        connections: open at most.
+        idle_s: how long a client may have nothing to say.
+        text_format: how texts are read.
+        lead_ms: how far sound may be ahead of the listener; 0 for as fast as made.
+    """
+
+    enabled: bool = False
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Port = 10200
+    announce: bool = False
+    connections: Count = 64
+    idle_s: Seconds = 300.0
+    text_format: Literal["plain", "markdown"] = "plain"
+    lead_ms: Annotated[int, Meta(ge=0, le=MAX_LEAD_MS)] = 0
+
+
 class LogConfig(_Section, frozen=True, kw_only=True):
     """`[log]`: what the operator sees on standard error."""
 
@@ -161,6 +185,7 @@ class Config(_Section, frozen=True, kw_only=True):
     engine: EngineConfig = EngineConfig()
     voice: VoiceConfig = VoiceConfig()
     audio: AudioConfig = AudioConfig()
+    wyoming: WyomingConfig = WyomingConfig()
     log: LogConfig = LogConfig()
 
 
