@@ -1,6 +1,7 @@
-"""A server of our own for a benchmark: started, waited for, looked at from outside, stopped."""
+"""Servers of our own for a benchmark: started, waited for, looked at from outside, stopped."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -13,39 +14,51 @@ import urllib.request
 from pathlib import Path
 
 START_LIMIT_S = 120.0
+STOP_LIMIT_S = 30.0
+FOLDER = Path(__file__).resolve().parent
+_PR_SET_PDEATHSIG = 1
 
 
-class ServerProcess:
-    """`python -m streamtts serve` on a free port of loopback.
+def _die_with_parent():
+    """In the child: the kernel kills it when the benchmark is gone, however that ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def free_port():
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Process:
+    """A server on a free port of loopback, alive inside a `with`.
 
     Args:
-        config: path of a TOML file; empty for the defaults.
-        more: TOML that is appended to it.
+        command: gets a port and a folder for its files, and returns what to run.
 
     Attributes:
         url: for WebSockets.
+        pid: of the process.
         start_s: from the start of the process to the first 200 of /readyz.
     """
 
-    def __init__(self, config="", more=""):
-        self._toml = (Path(config).read_text(encoding="utf-8") if config else "") + "\n" + more
+    def __init__(self, command):
+        self._command = command
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = free_port()
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        config = folder / "bench.toml"
-        config.write_text(self._toml, encoding="utf-8")
         self._log = folder / "server.log"
         output = self._stack.enter_context(self._log.open("wb"))
-        command = [sys.executable, "-m", "streamtts", "serve", str(config), "--port", str(port)]
         self.url = f"ws://127.0.0.1:{port}"
         self._http = f"http://127.0.0.1:{port}"
         began = time.monotonic()
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
-                                         stderr=subprocess.STDOUT)  # fmt: skip
+        self._process = subprocess.Popen(self._command(port, folder), stdin=subprocess.DEVNULL,
+                                         stdout=output, stderr=subprocess.STDOUT,
+                                         preexec_fn=_die_with_parent)  # fmt: skip
         self.pid = self._process.pid
         try:
             self._wait_until_ready(began)
@@ -57,9 +70,10 @@ class ServerProcess:
 
     def __exit__(self, *error):
         if self._process.poll() is None:
+            self.resume()
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(30)
+                self._process.wait(STOP_LIMIT_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -78,13 +92,33 @@ class ServerProcess:
             except OSError:
                 pass
             time.sleep(0.01)
-        said = self._log.read_text(errors="replace")[-2000:]
-        raise SystemExit(f"the server did not become ready:\n{said}")
+        raise SystemExit(f"the server did not become ready:\n{self.said()}")
+
+    def pause(self):
+        """Stops it where it is, so that it costs nothing while another one is measured."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._process.send_signal(signal.SIGCONT)
+
+    def said(self):
+        """The end of its log."""
+        return self._log.read_text(errors="replace")[-2000:]
+
+    def check(self):
+        """Ends the benchmark when the server has died."""
+        if self._process.poll() is not None:
+            raise SystemExit(f"a server died:\n{self.said()}")
 
     def get(self, path):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(self._http + path, timeout=10) as answer:
             return answer.read().decode()
+
+    def metrics(self):
+        """/metrics as a dict from `name` or `name{labels}` to its value."""
+        lines = [line for line in self.get("/metrics").splitlines() if not line.startswith("#")]
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
     @property
     def rss_bytes(self):
@@ -97,3 +131,30 @@ class ServerProcess:
     def cpu_s(self):
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class ServerProcess(Process):
+    """`python -m streamtts serve`.
+
+    Args:
+        config: path of a TOML file; empty for the defaults.
+        more: TOML that is appended to it.
+    """
+
+    def __init__(self, config="", more=""):
+        toml = (Path(config).read_text(encoding="utf-8") if config else "") + "\n" + more
+
+        def command(port, folder):
+            file = folder / "bench.toml"
+            file.write_text(toml, encoding="utf-8")
+            return [sys.executable, "-m", "streamtts", "serve", str(file), "--port", str(port)]
+
+        super().__init__(command)
+
+
+class StrategyProcess(Process):
+    """One of bench_strategies.py, by its name."""
+
+    def __init__(self, name):
+        script = str(FOLDER / "bench_strategies.py")
+        super().__init__(lambda port, _: [sys.executable, script, name, "--port", str(port)])

@@ -20,6 +20,7 @@ import bench_texts
 import numpy as np
 from bench_report import Report, percentile
 from bench_server import ServerProcess
+from bench_stats import ratio_of_medians
 
 from streamtts import config as schema
 from streamtts.client import Audio, Done, Opened, connect
@@ -80,25 +81,50 @@ def engine_ms(speech, text):
     raise SystemExit(f"no sound for {text!r}")
 
 
+async def first_sounds(ours, theirs, blocks, repeats):
+    """Alternates two ways of speaking the same kind of text.
+
+    Args:
+        ours, theirs: coroutine functions from a text to ms.
+        blocks: of each side.
+        repeats: utterances a block.
+
+    Returns:
+        the blocks of both sides: lists of lists of ms.
+    """
+    taken = ([], [])
+    number = 0
+    for _ in range(blocks):
+        for side, way in zip(taken, (ours, theirs), strict=True):
+            texts = [bench_texts.text(number + at) for at in range(repeats)]
+            number += repeats
+            side.append([await way(text) for text in texts])
+    return taken
+
+
+def first_sound_rows(report, per_second, ours, theirs, whose):
+    """M1, at one rate, from the blocks of both sides."""
+    most_ms, most_ratio = RATES[per_second]
+    values = np.concatenate(ours)
+    name = f"M1 ftts p50 at {per_second:g} tokens/s"
+    report.row(f"{name} (n={len(values)})", percentile(values, 50), most_ms, unit="ms")
+    report.row(f"{name}, p95", percentile(values, 95), unit="ms")
+    report.row(f"{name}, {whose}", percentile(np.concatenate(theirs), 50), unit="ms")
+    ratio = ratio_of_medians(ours, theirs)
+    report.row(f"{name}, over {whose}", ratio.value, most_ratio, digits=2,
+               interval=(ratio.low, ratio.high))  # fmt: skip
+
+
 async def first_sound(tts, report, options):
-    """M1."""
-    for per_second, (most_ms, most_ratio) in RATES.items():
-        taken = {False: [], True: []}
-        number = 0
-        for _ in range(options.blocks):
-            for sentences in (False, True):
-                for _ in range(options.repeats):
-                    text = bench_texts.text(number)
-                    number += 1
-                    taken[sentences].append(
-                        await ear_ms(tts, text, per_second, sentences=sentences)
-                    )
-        ours, theirs = percentile(taken[False], 50), percentile(taken[True], 50)
-        name = f"M1 ftts p50 at {per_second:g} tokens/s"
-        report.row(f"{name} (n={len(taken[False])})", ours, most_ms, unit="ms")
-        report.row(f"{name}, p95", percentile(taken[False], 95), unit="ms")
-        report.row(f"{name}, whole sentences", theirs, unit="ms")
-        report.row(f"{name}, over whole sentences", ours / theirs, most_ratio, digits=2)
+    """M1; the other side is the same server, whose client waits for whole sentences."""
+    for per_second in RATES:
+        ours, theirs = await first_sounds(
+            lambda text, rate=per_second: ear_ms(tts, text, rate, sentences=False),
+            lambda text, rate=per_second: ear_ms(tts, text, rate, sentences=True),
+            options.blocks,
+            options.repeats,
+        )
+        first_sound_rows(report, per_second, ours, theirs, "whole sentences")
 
 
 async def all_text(tts, speech, report, options):
@@ -109,19 +135,23 @@ async def all_text(tts, speech, report, options):
         numbers = range(number, number + options.requests)
         number += options.requests
         brief = [bench_texts.of_length(at, 50) for at in numbers]
-        short += [await websocket_ms(tts, text) for text in brief]
-        long += [await websocket_ms(tts, bench_texts.of_length(at, 500)) for at in numbers]
+        short.append([await websocket_ms(tts, text) for text in brief])
+        long.append([await websocket_ms(tts, bench_texts.of_length(at, 500)) for at in numbers])
         if speech is not None:
-            engine += [engine_ms(speech, text) for text in brief]
+            engine.append([engine_ms(speech, text) for text in brief])
+    ratio = ratio_of_medians(long, short, percent=95)
+    middle = ratio_of_medians(long, short)
+    short, long = np.concatenate(short), np.concatenate(long)
     n = len(short)
     report.row(f"M2 ttfa p95, 50 characters (n={n})", percentile(short, 95), 25.0, unit="ms")
     report.row("M2 ttfa p50, 50 characters", percentile(short, 50), unit="ms")
     report.row(f"M2 ttfa p95, 500 characters (n={n})", percentile(long, 95), unit="ms")
-    ratio = percentile(long, 95) / percentile(short, 95)
-    report.row("M2 ttfa p95, 500 over 50 characters", ratio, 1.1, digits=2)
-    ratio = percentile(long, 50) / percentile(short, 50)
-    report.row("M2 ttfa p50, 500 over 50 characters", ratio, digits=2)
+    report.row("M2 ttfa p95, 500 over 50 characters", ratio.value, 1.1, digits=2,
+               interval=(ratio.low, ratio.high))  # fmt: skip
+    report.row("M2 ttfa p50, 500 over 50 characters", middle.value, digits=2,
+               interval=(middle.low, middle.high))  # fmt: skip
     if engine:
+        engine = np.concatenate(engine)
         report.row(f"M9 ttfa p95, engine alone (n={n})", percentile(engine, 95), unit="ms")
         extra = percentile(short, 95) - percentile(engine, 95)
         report.row("M9 ttfa p95, WebSocket over engine", extra, 3.0, unit="ms")
