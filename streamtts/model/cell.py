@@ -25,8 +25,7 @@ class DecoderState:
             the hazard head (G units) and to the frames.
         hidden: (B, 2 H), of both LSTMs.
         cell: (B, 2 H).
-        window: (B, W), the newest K - 1 + R inputs of each of the postnet's convolutions, one
-            after the other, each with time before channels.
+        tails: of each of the postnet's convolutions the newest K - 1 inputs, (B, (K - 1) C).
         dwell: (B,) int64, steps made on this symbol so far.
         survival: (B,), the chance of still being here.
     """
@@ -34,7 +33,7 @@ class DecoderState:
     context: Tensor
     hidden: Tensor
     cell: Tensor
-    window: Tensor
+    tails: tuple[Tensor, ...]
     dwell: Tensor
     survival: Tensor
 
@@ -107,7 +106,7 @@ class DecoderCell:
             context=new(rows, self._context.shape[1]),
             hidden=new(rows, 2 * self.width),
             cell=new(rows, 2 * self.width),
-            window=new(rows, self._postnet.size),
+            tails=self._postnet.zeros(rows),
             dwell=new(rows, dtype=torch.int64),
             survival=new(rows) + 1,
         )
@@ -139,7 +138,7 @@ class DecoderCell:
         logits = torch.addmv(self._hazard_bias, rest[:, 4 * H :].tanh_(), self._hazard)
         made = torch.addmm(state.context[:, columns:frames], first + second, self._frames)
         hazard, leave = self._move(logits, state)
-        return StepOutput(self._postnet.advance(made, state.window), hazard, leave)
+        return StepOutput(self._postnet.advance(made, state.tails), hazard, leave)
 
     def _read(
         self,
@@ -163,7 +162,7 @@ class DecoderCell:
     def _move(self, logits: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
         """Stays or moves on, as `StepwiseMonotonicAttention.advance`: hazard, leave (B,)."""
         hazard = torch.sigmoid(logits)
-        state.survival.mul_(1 - hazard)
+        state.survival.addcmul_(state.survival, hazard, value=-1.0)
         state.dwell.add_(1)
         leave = (state.survival < 0.5).logical_or_(state.dwell >= self.max_dwell)
         state.dwell.masked_fill_(leave, 0)
@@ -172,11 +171,11 @@ class DecoderCell:
 
     def flush(self, state: DecoderState) -> Tensor:
         """The frames that the postnet holds back: (B, lookahead, M + 2)."""
-        return self._postnet.flush(state.window)
+        return self._postnet.flush(state.tails)
 
 
 class PostnetCell:
-    """A copy of a postnet's weights; R frames a call, every convolution one matrix product.
+    """A copy of a postnet's weights; R frames a call, channels last.
 
     Args:
         postnet: to copy from.
@@ -188,57 +187,59 @@ class PostnetCell:
     def __init__(self, postnet: Postnet, frames: int, scale: Tensor, offset: Tensor) -> None:
         self.frames = frames
         self.lookahead = postnet.lookahead
-        self._scale = scale.detach().repeat(frames)
-        weights, biases = [], []
-        for layer in postnet.convs:
-            conv = layer.conv
-            assert isinstance(conv, nn.Conv1d)
-            assert conv.bias is not None
-            weights.append(_unrolled(conv.weight.detach(), frames))
-            biases.append(conv.bias.detach().repeat(frames))
+        self._scale = scale.detach().clone()
+        convs = [c for c in postnet.modules() if isinstance(c, nn.Conv1d)]
+        weights = [c.weight.detach().permute(2, 1, 0) for c in convs]  # (K, C, O) each
+        biases = [torch.zeros_like(scale) if c.bias is None else c.bias.detach() for c in convs]
         # The last one gives natural units.
-        weights[-1] = weights[-1] * self._scale
-        biases[-1] = biases[-1] * self._scale + offset.detach().repeat(frames)
-        self._weights, self._biases = weights, biases
-        sizes = [w.shape[0] for w in weights]
-        self.size = sum(sizes)
-        self._slots = [slice(sum(sizes[:i]), sum(sizes[: i + 1])) for i in range(len(sizes))]
-        channels = scale.shape[0]
-        last = sizes[0] - self.lookahead * channels
-        self._delayed = slice(last - frames * channels, last)
-        self._channels = channels
+        weights[-1] = weights[-1] * scale
+        biases[-1] = biases[-1] * scale + offset
+        self._layers = [
+            (w.flatten(0, 1).contiguous().expand(frames, -1, -1), b.clone())
+            for w, b in zip(weights, biases, strict=True)
+        ]
+        self._past = weights[0].shape[0] - 1
+        self._channels = [w.shape[1] for w in weights]
 
-    def advance(self, made: Tensor, window: Tensor) -> Tensor:
+    def zeros(self, rows: int) -> tuple[Tensor, ...]:
+        """Silence behind every convolution: (B, (K - 1) C) each."""
+        return tuple(self._scale.new_zeros(rows, self._past * c) for c in self._channels)
+
+    def advance(self, made: Tensor, tails: tuple[Tensor, ...]) -> Tensor:
         """Frames (B, R C) of the decoder's scale to (B, R, C) of natural units, delayed.
 
         Args:
             made: B rows.
-            window: (B, size), changed in place.
+            tails: the newest K - 1 inputs of every convolution; changed in place.
         """
-        x = made
-        for i, (weight, bias, slot) in enumerate(
-            zip(self._weights, self._biases, self._slots, strict=True)
+        B, R = made.shape[0], self.frames
+        x, delayed = made, made
+        for i, (channels, (weight, bias)) in enumerate(
+            zip(self._channels, self._layers, strict=True)
         ):
-            part = window[:, slot]
-            _shift(part, x.shape[1])
-            part[:, -x.shape[1] :] = x
-            x = torch.addmm(bias, part, weight)
-            if i + 1 < len(self._weights):
+            window = torch.cat([tails[i], x], dim=1)
+            tails[i].copy_(window[:, R * channels :])
+            if i == 0:
+                begin = self._past - self.lookahead
+                delayed = window.view(B, -1, channels)[:, begin : begin + R]
+            # Frame r reads what begins r frames into the window: R products of overlapping views.
+            span = window.as_strided((R, B, weight.shape[1]), (channels, window.shape[1], 1))
+            y = window.new_empty(B, R, weight.shape[2])
+            torch.baddbmm(bias, span, weight, out=y.transpose(0, 1))
+            x = y.view(B, -1)
+            if i + 1 < len(self._layers):
                 x.tanh_()
-        x.addcmul_(window[:, self._delayed], self._scale)
-        out = x.view(-1, self.frames, self._channels)
+        out = x.view(B, R, -1).addcmul_(delayed, self._scale)
         out[..., -1].sigmoid_()
         return out
 
-    def flush(self, window: Tensor) -> Tensor:
-        """The frames that are held back: (B, lookahead, C); `window` stays as it is."""
-        window = window.clone()
-        silence = window.new_zeros(window.shape[0], self.frames * self._channels)
-        calls = -(-self.lookahead // self.frames)
-        out = [self.advance(silence, window) for _ in range(calls)]
-        return torch.cat([silence.view(-1, self.frames, self._channels)[:, :0], *out], dim=1)[
-            :, : self.lookahead
-        ]
+    def flush(self, tails: tuple[Tensor, ...]) -> Tensor:
+        """The frames that are held back: (B, lookahead, C); `tails` stay as they are."""
+        tails = tuple(tail.clone() for tail in tails)
+        silence = tails[0].new_zeros(tails[0].shape[0], self.frames * self._channels[0])
+        calls = max(1, -(-self.lookahead // self.frames))
+        out = [self.advance(silence, tails) for _ in range(calls)]
+        return torch.cat(out, dim=1)[:, : self.lookahead]
 
 
 def _lstm_columns(lstm: LSTM) -> tuple[Tensor, Tensor, Tensor]:
@@ -257,19 +258,3 @@ def _lstm(gates: Tensor, hidden: Tensor, cell: Tensor) -> None:
     i, f, o = gates[:, : 3 * H].sigmoid_().chunk(3, dim=1)
     cell.mul_(f).addcmul_(i, gates[:, 3 * H :].tanh_())
     torch.mul(o, torch.tanh(cell), out=hidden)
-
-
-def _unrolled(weight: Tensor, frames: int) -> Tensor:
-    """A convolution (O, C, K) as the matrix of R outputs: ((K - 1 + R) C, R O)."""
-    out, channels, kernel = weight.shape
-    matrix = weight.new_zeros(kernel - 1 + frames, channels, frames, out)
-    for t in range(frames):
-        matrix[t : t + kernel, :, t] = weight.permute(2, 1, 0)
-    return matrix.flatten(2).flatten(0, 1).contiguous()
-
-
-def _shift(window: Tensor, columns: int) -> None:
-    """Moves (B, W) left by some columns; piece by piece, for the pieces may not overlap."""
-    for start in range(0, window.shape[1] - columns, columns):
-        stop = min(start + columns, window.shape[1] - columns)
-        window[:, start:stop] = window[:, start + columns : stop + columns]

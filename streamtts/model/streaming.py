@@ -7,16 +7,16 @@ the first convolution, whose inputs are sums of embeddings, is a sum of table ro
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from streamtts.model.encoder import Encoder, Future
 
@@ -67,27 +67,27 @@ class StreamingEncoder:
         self.lookahead = encoder.lookahead
         self.width = encoder.width
         self.kernel = encoder.kernel
-        self._offsets = 1 + np.cumsum([0, *(e.num_embeddings for e in encoder.embeddings)])[:-1]
+        embeddings = [e for e in encoder.embeddings if isinstance(e, nn.Embedding)]
+        sizes = [e.num_embeddings for e in embeddings]
+        self._offsets = 1 + np.cumsum([0, *sizes[:-1]])
         self._pads = {
-            future: self._pad_codes(phone)
-            for future, phone in (
-                (Future.UNKNOWN, encoder.unknown_id),
-                (Future.END, encoder.boundary_id),
-            )
+            Future.UNKNOWN: self._pad_codes(encoder.unknown_id),
+            Future.END: self._pad_codes(encoder.boundary_id),
         }
-        weights = [c.weight.detach() for c in encoder.convs]  # (D, D, K) each
-        table = torch.cat([e.weight.detach() for e in encoder.embeddings])
-        self._embedding = F.pad(table, (0, 0, 1, 0))  # row _VOID is zero
-        taps = torch.einsum("vi,oik->vko", self._embedding, weights[0])
-        taps[self._offsets[0] : self._offsets[0] + encoder.embeddings[0].num_embeddings, -2] += (
-            encoder.convs[0].bias.detach()
-        )
-        self._first = taps.flatten(0, 1).contiguous()  # (V K, D), the bias in the centre's phone
+        self._embedding = F.pad(torch.cat([e.weight for e in embeddings]), (0, 0, 1, 0))
+        convs = [c for c in encoder.convs if isinstance(c, nn.Conv1d)]
+        assert convs[0].bias is not None
+        taps = torch.einsum("vi,oik->vko", self._embedding, convs[0].weight)
+        taps[1 : 1 + sizes[0], -2] += convs[0].bias  # every position has one phone in the centre
+        self._first = taps.flatten(0, 1).contiguous()  # (V K, D)
         self._convs = [
-            (w.permute(2, 1, 0).flatten(0, 1).contiguous(), c.bias.detach().clone())
-            for w, c in zip(weights[1:], encoder.convs[1:], strict=True)
+            (c.weight.permute(2, 1, 0).flatten(0, 1).contiguous(), c.bias.clone())
+            for c in convs[1:]
+            if c.bias is not None
         ]
-        self._norms = [(n.weight.clone(), n.bias.clone(), n.eps) for n in encoder.norms]
+        norms = [n for n in encoder.norms if isinstance(n, nn.LayerNorm)]
+        self._norms = [(n.weight.clone(), n.bias.clone(), n.eps) for n in norms]
+        self._taps = np.arange(self.kernel)[:, None]
         w_in, w_hidden, b_in, b_hidden = encoder.gru.all_weights[0]
         D = self.width
         self._gru_in = w_in.T.contiguous()
@@ -136,7 +136,15 @@ class StreamingEncoder:
         return len(job.features) > 0 or (job.future is not Future.MORE and job.state.pending > 0)
 
     def _pass(self, jobs: Sequence[EncodeJob]) -> list[tuple[Tensor, EncoderState]]:
-        layout = _Layout(jobs, self.lookahead, self.kernel)
+        device = self._embedding.device
+        shapes = [
+            _Shape(len(j.features), j.future is not Future.MORE, j.state.pending, j.state.seen)
+            for j in jobs
+        ]
+        if len(jobs) == 1:
+            layout = _layout_of_one(shapes[0], self.lookahead, self.kernel, device)
+        else:
+            layout = _Layout(shapes, self.lookahead, self.kernel, device)
         parts: list[_Ints] = []
         for job in jobs:
             parts += (job.state.codes, job.features + self._offsets)
@@ -146,14 +154,12 @@ class StreamingEncoder:
         past = torch.stack([job.state.past for job in jobs])
         x, tails = self._convolve(layout, codes, past)
         memory, hidden = self._recur(layout, x, past[:, -1])
-        after = torch.cat([*tails, hidden[:, None]], dim=1)
-        memories = torch.split_with_sizes_copy(memory, layout.ready.tolist())
+        memories = memory.split(layout.ready)
+        pasts = torch.cat([*tails, hidden[:, None]], dim=1).unbind()
         kept = codes[layout.kept_codes]
         return [
-            (mine, self._after(job, kept[i], past_after))
-            for i, (job, mine, past_after) in enumerate(
-                zip(jobs, memories, torch.unbind_copy(after), strict=True)
-            )
+            (memory.clone(), self._after(job, codes, past))
+            for job, memory, codes, past in zip(jobs, memories, kept, pasts, strict=True)
         ]
 
     def _after(self, job: EncodeJob, codes: _Ints, past: Tensor) -> EncoderState:
@@ -162,121 +168,134 @@ class StreamingEncoder:
         pending = job.state.pending + len(job.features)
         seen = min(self.lookahead, job.state.seen + len(job.features))
         left = 0 if job.future is Future.UNKNOWN else min(pending, self.lookahead)
-        return EncoderState(codes, seen, left, past)
+        return EncoderState(codes, seen, left, past.clone())
 
     def _convolve(self, layout: _Layout, codes: _Ints, past: Tensor) -> tuple[Tensor, list[Tensor]]:
         """All convolutions: (P, D) of all positions, and the new tails (B, K - 1, D)."""
-        device, tail = past.device, self.kernel - 1
+        device, D, tail = past.device, self.width, self.kernel - 1
         windows = codes[layout.code_windows]  # (P, K, F)
-        taps = (windows * self.kernel + np.arange(self.kernel)[:, None]).reshape(len(windows), -1)
+        taps = (windows * self.kernel + self._taps).reshape(len(windows), -1)
+        centres = np.ascontiguousarray(windows[:, -2])
         y = F.embedding_bag(torch.from_numpy(taps).to(device), self._first, mode="sum")
-        centre = torch.from_numpy(windows[:, -2].copy()).to(device)
-        x = F.embedding_bag(centre, self._embedding, mode="sum")
+        x = F.embedding_bag(torch.from_numpy(centres).to(device), self._embedding, mode="sum")
         x = self._finish(0, layout, x, y)
-        at = torch.from_numpy(layout.windows).to(device)
-        kept = torch.from_numpy(layout.kept).to(device)
         tails = []
         for i, (weight, bias) in enumerate(self._convs):
-            old = past[:, i * tail : (i + 1) * tail].reshape(-1, self.width)
+            old = past[:, i * tail : (i + 1) * tail].reshape(-1, D)
             inputs = torch.cat([old, x])
-            tails.append(inputs.index_select(0, kept).view(-1, tail, self.width))
-            wide = inputs.index_select(0, at).view(len(x), -1)
+            tails.append(inputs.index_select(0, layout.kept).view(-1, tail, D))
+            wide = inputs.index_select(0, layout.windows).view(-1, self.kernel * D)
             y = torch.addmm(bias, wide, weight)
-            x = self._finish(i + 1, layout, wide[:, -2 * self.width : -self.width], y)
+            x = self._finish(i + 1, layout, wide[:, -2 * D : -D], y)
         return x, tails
 
     def _finish(self, layer: int, layout: _Layout, x: Tensor, y: Tensor) -> Tensor:
         """The layer's input and what its convolution adds; zero before the sentence."""
         weight, bias, eps = self._norms[layer]
-        out = F.gelu(F.layer_norm(y, (self.width,), weight, bias, eps)).add_(x)
-        void = layout.void(layer)
-        if len(void):
-            out.index_fill_(0, torch.from_numpy(void).to(out.device), 0.0)
-        return out
+        out = F.gelu(torch.layer_norm(y, (self.width,), weight, bias, eps)).add_(x)
+        void = layout.voids[layer]
+        return out if void is None else out.index_fill_(0, void, 0.0)
 
     def _recur(self, layout: _Layout, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The GRU over what is ready: memory (sum of ready, D), hidden (B, D) behind it.
 
         Jobs are taken by falling length, so that those that still run are the first rows.
         """
-        device, D = x.device, self.width
-        order, steps, counts = layout.schedule()
-        hidden = hidden.index_select(0, torch.from_numpy(order).to(device))
-        x = x.index_select(0, torch.from_numpy(steps).to(device))
+        B, D = hidden.shape
+        x = x.index_select(0, layout.steps)
         gates_in = torch.addmm(self._gru_bias, x, self._gru_in)
-        trail = torch.cat([hidden, torch.empty_like(x)])
-        begin, before = len(order), 0
-        for count in counts:
+        open_in, new_in = gates_in[:, : 2 * D], gates_in[:, 2 * D :]
+        # The hidden vectors that the jobs came with, then those of every step.
+        trail = torch.cat([hidden.index_select(0, layout.order), torch.empty_like(x)])
+        before, begin = 0, B
+        for count in layout.step_counts:
+            end = begin + count
             h = trail[before : before + count]
-            at = gates_in[begin - len(order) : begin - len(order) + count]
             gates = torch.addmm(self._gru_new_bias, h, self._gru_hidden)
-            open_ = gates[:, : 2 * D].add_(at[:, : 2 * D]).sigmoid_()
-            new = torch.addcmul(at[:, 2 * D :], open_[:, :D], gates[:, 2 * D :]).tanh_()
-            torch.lerp(new, h, open_[:, D:], out=trail[begin : begin + count])
-            before, begin = begin, begin + count
-        back, last = layout.unschedule(order, counts)
-        memory = (trail[len(order) :] + x).index_select(0, torch.from_numpy(back).to(device))
-        return memory, trail.index_select(0, torch.from_numpy(last).to(device))
+            opened = gates[:, : 2 * D].add_(open_in[begin - B : end - B]).sigmoid_()
+            reset, keep = opened[:, :D], opened[:, D:]
+            new = torch.addcmul(new_in[begin - B : end - B], reset, gates[:, 2 * D :]).tanh_()
+            torch.lerp(new, h, keep, out=trail[begin:end])
+            before, begin = begin, end
+        memory = x.add_(trail[B:]).index_select(0, layout.back)
+        return memory, trail.index_select(0, layout.last)
+
+
+class _Shape(NamedTuple):
+    """What the layout of a job depends on: new symbols, whether it is cut, `EncoderState`."""
+
+    new: int
+    cut: bool
+    pending: int
+    seen: int
 
 
 class _Layout:
     """Where the rows of a batch lie; positions of all jobs are numbered through, end to end.
 
-    Each job has `counts` positions: its new symbols, and the look-ahead's padding if it has one.
+    Each job has as many positions as new symbols, and those of the look-ahead's padding if it is
+    cut. Index tensors are on `device`.
+
+    Attributes:
+        code_windows: (P, K), rows of the concatenated codes that a position's convolution reads.
+        kept_codes: (B, K - 1), rows of the codes that the next state needs.
+        windows: (P K,), as `code_windows`, among tails of all jobs followed by all positions.
+        kept: (B (K - 1),), as `kept_codes`, there.
+        voids: for each layer the positions whose output lies before their sentence, or None.
+        ready: how many positions of each job come out; they are its last.
+        order: (B,), the jobs by falling `ready`.
+        steps: (R,), the positions that come out, all first ones of the jobs in that order, then
+            all second ones.
+        step_counts: how many of each.
+        back: (R,), where in `steps` the ready positions are, job after job.
+        last: (B,), where behind B initial rows each job's last row of `steps` is; its initial
+            row where it has none.
     """
 
-    def __init__(self, jobs: Sequence[EncodeJob], lookahead: int, kernel: int) -> None:
-        B, tail = len(jobs), kernel - 1
-        new = np.array([len(job.features) for job in jobs])
-        ends = np.array([job.future is not Future.MORE for job in jobs])
-        pending = np.array([job.state.pending for job in jobs]) + new
-        self.ready = np.where(ends, pending, np.maximum(0, pending - lookahead))
-        self.counts = new + lookahead * ends
-        self.stops = np.cumsum(self.counts)
-        starts = self.stops - self.counts
-        P = int(self.stops[-1])
-        # In `codes` each job's positions lie behind its own tail; so window p begins at p, and
-        # `tail` further for each job before.
-        job_of = np.repeat(np.arange(B), self.counts)
-        first = np.arange(P) + tail * job_of
+    def __init__(
+        self, shapes: Sequence[_Shape], lookahead: int, kernel: int, device: torch.device
+    ) -> None:
+        B, tail = len(shapes), kernel - 1
+        new, cut, pending, seen = np.array(shapes, np.int64).T
+        counts = new + lookahead * cut
+        stops = np.cumsum(counts)
+        P = int(stops[-1])
+        # Each job's codes lie behind its own tail: window p begins at p plus all tails before.
+        first = np.arange(P) + tail * np.repeat(np.arange(B), counts)
         self.code_windows = first[:, None] + np.arange(kernel)
-        code_starts = starts + tail * np.arange(B)
+        code_starts = stops - counts + tail * np.arange(B)
         self.kept_codes = (code_starts + new)[:, None] + np.arange(tail)
-        # In a layer's inputs all tails come first, then all positions: where row q of `codes` is.
-        where = np.empty(P + tail * B, np.int64)
-        where[(code_starts[:, None] + np.arange(tail)).ravel()] = np.arange(tail * B)
-        where[first + tail] = tail * B + np.arange(P)
-        self.windows = where[self.code_windows].ravel()
-        self.kept = where[self.kept_codes].ravel()
-        seen = np.array([job.state.seen for job in jobs])
-        self._ages = np.arange(P) - np.repeat(starts, self.counts) + np.repeat(seen, self.counts)
-        self._young = bool((seen < lookahead).any())
+        moved = np.empty(P + tail * B, np.int64)
+        moved[(code_starts[:, None] + np.arange(tail)).ravel()] = np.arange(tail * B)
+        moved[first + tail] = tail * B + np.arange(P)
+        self.windows = torch.from_numpy(moved[self.code_windows].ravel()).to(device)
+        self.kept = torch.from_numpy(moved[self.kept_codes].ravel()).to(device)
+        age = np.arange(P) + np.repeat(seen - (stops - counts), counts)
+        voids = [np.flatnonzero(age <= layer) for layer in range(lookahead)]
+        self.voids = [torch.from_numpy(v).to(device) if len(v) else None for v in voids]
+        ready = np.where(cut > 0, pending + new, np.maximum(0, pending + new - lookahead))
+        self.ready: list[int] = ready.tolist()
+        self._schedule(ready, stops - ready, device)
 
-    def void(self, layer: int) -> _Ints:
-        """Positions whose output of a layer lies before their sentence."""
-        if not self._young:
-            return np.zeros(0, np.int64)
-        return np.flatnonzero(self._ages < layer + 1)
-
-    def schedule(self) -> tuple[_Ints, _Ints, list[int]]:
-        """Jobs by falling number of ready rows; rows step by step in that order; rows a step."""
-        order = np.argsort(-self.ready, kind="stable")
-        longest = int(self.ready[order[0]])
-        step = np.arange(longest)[:, None]
-        runs = step < self.ready[order]  # (steps, B)
-        rows = (self.stops - self.ready)[order] + step
-        return order, rows[runs], runs.sum(axis=1).tolist()
-
-    def unschedule(self, order: _Ints, counts: Sequence[int]) -> tuple[_Ints, _Ints]:
-        """Where each ready row of each job was made, and where each job's hidden vector is.
-
-        The second counts the B vectors that the jobs began with as well, which come first.
-        """
-        B = len(order)
+    def _schedule(self, ready: _Ints, starts: _Ints, device: torch.device) -> None:
+        B = len(ready)
+        order = np.argsort(-ready, kind="stable")
+        step = np.arange(ready.max())[:, None]
+        runs = step < ready[order]  # (steps, B)
+        counts = runs.sum(axis=1)
         rank = np.empty(B, np.int64)
         rank[order] = np.arange(B)
-        begins = np.array([0, *itertools.accumulate(counts)], np.int64)
-        job_of = np.repeat(np.arange(B), self.ready)
-        step = np.arange(len(job_of)) - np.repeat(np.cumsum(self.ready) - self.ready, self.ready)
-        last = np.where(self.ready > 0, B + begins[np.maximum(self.ready - 1, 0)], 0) + rank
-        return begins[step] + rank[job_of], last
+        begins = np.append(0, np.cumsum(counts))
+        within = np.arange(ready.sum()) - np.repeat(np.cumsum(ready) - ready, ready)
+        back = begins[within] + np.repeat(rank, ready)
+        last = rank + np.where(ready > 0, B + begins[ready - 1], 0)
+        self.order = torch.from_numpy(order).to(device)
+        self.steps = torch.from_numpy((starts[order] + step)[runs]).to(device)
+        self.step_counts: list[int] = counts.tolist()
+        self.back = torch.from_numpy(back).to(device)
+        self.last = torch.from_numpy(last).to(device)
+
+
+@lru_cache(maxsize=128)
+def _layout_of_one(shape: _Shape, lookahead: int, kernel: int, device: torch.device) -> _Layout:
+    return _Layout([shape], lookahead, kernel, device)
