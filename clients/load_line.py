@@ -179,6 +179,7 @@ class Lines:
             await asyncio.shield(self._opening[line])
         except StreamTTSError:
             self._taken.pop(line, None)
+            self._opening.pop(line, None)
             self._line_of.pop(stream, None)
             raise
         stream.connect_ms = (time.monotonic() - stream.asked_s) * 1000

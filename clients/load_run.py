@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 import load_arrivals
 import load_host
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _PACE_LIMIT_S = 60.0
 _SILENCE_S = 1.0  # after a connection broke, without a sign of life: is the server still there?
 _DIALS = 50  # at a time, before a burst
+_FAR_S = 3600.0  # the window of a burst begins when all its streams are connected
 _LOOK_TICKS = 20  # between two looks at the server's memory
 
 
@@ -113,7 +115,8 @@ class _Run:
         self._ended = Ended(spec=spec, pace=pace, priority=priority, rate=self._plan.rate_per_s)
 
     async def go(self) -> LoadReport:
-        self._place_window(time.monotonic() + self._spec.ramp_s)
+        dialling_s = _FAR_S if self._spec.arrival == "burst" else 0.0
+        self._place_window(time.monotonic() + self._spec.ramp_s + dialling_s)
         ticker = load_host.Ticker(self._on_tick)
         try:
             if self._spec.arrival == "burst":
@@ -141,18 +144,27 @@ class _Run:
     async def _burst(self) -> None:
         """Connects first: what comes at once is the text."""
         room = asyncio.Semaphore(_DIALS)
+        lines: dict[Stream, Line] = {}
 
-        async def connect(stream: Stream) -> Line | None:
+        async def connect(stream: Stream) -> None:
             async with room:
-                return await self._take(stream)
+                if line := await self._take(stream):
+                    lines[stream] = line
 
         streams = [self._stream(arrival) for arrival in self._plan.arrivals]
-        lines = await asyncio.gather(*(connect(stream) for stream in streams))
+        dialled = asyncio.gather(*(self._spawn(connect(x), "load connection") for x in streams))
+        halted = asyncio.create_task(self._halt.wait(), name="load halt")
+        either: set[asyncio.Future[Any]] = {dialled, halted}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        halted.cancel()
+        if self._halt.is_set():
+            dialled.cancel()
+            return
         self._place_window(time.monotonic())
-        for stream, line in zip(streams, lines, strict=True):
+        for stream in streams:
             stream.due_s = self._tally.begin_s
-            if line is not None:
-                self._spawn(self._give(stream, line), "load stream")
+            if stream in lines:
+                self._spawn(self._give(stream, lines[stream]), "load stream")
         self._all_begun = True
 
     def _stream(self, arrival: Arrival) -> Stream:
@@ -268,8 +280,8 @@ class _Run:
                     await self._halt.wait()
         return not self._halt.is_set()
 
-    def _spawn(self, work: object, name: str) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

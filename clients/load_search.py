@@ -48,7 +48,8 @@ async def sustained(
     Args:
         spec: of every run, but for streams, seed and seconds.
         start: the first number to be tried.
-        least, most: the search stays between them.
+        least: the search goes no lower ...
+        most: ... and no higher than this.
         resolution: how near the last bisection comes; 0 for a 32nd of the number.
         probe_s: length of a probe.
         confirm_s: length of the runs that decide.
@@ -166,6 +167,7 @@ def _judged(report: LoadReport, kind: str) -> Probe:
         for number, name in (
             (report.underruns, "underruns"),
             (sum(report.refused.values()), "refused"),
+            (report.ramp_refused, "refused in the ramp"),
             (sum(report.errors.values()), "failed"),
             (report.unanswered, "without a sound"),
         )

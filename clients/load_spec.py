@@ -208,7 +208,8 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
         doubtful: underruns no later than the client itself lagged then; counted all the same.
         ramp_underruns: underruns before the window.
         starved_ms: silence because text had not come.
-        refused: streams refused, by code.
+        refused: streams of the window that were refused, by code.
+        ramp_refused: streams refused before.
         refusal_ms: how long a refusal took.
         errors: streams that failed, by reason.
         audio_s: sound that arrived.
@@ -237,6 +238,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     ramp_underruns: int
     starved_ms: float
     refused: dict[str, int]
+    ramp_refused: int
     refusal_ms: Spread
     errors: dict[str, int]
     audio_s: float
@@ -252,8 +254,8 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def clean(self) -> bool:
         """Every stream that came was served, and none of its chunks was late."""
-        troubled = self.underruns or self.refused or self.errors or self.unanswered
-        return not troubled and not self.partial
+        refused = self.refused or self.ramp_refused
+        return not (self.underruns or refused or self.errors or self.unanswered or self.partial)
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,6 +75,7 @@ def summarise(ended: Ended, tally: Tally, streams: Sequence[Stream], watch: Watc
         ramp_underruns=tally.ramp_underruns,
         starved_ms=round(tally.starved_ms, 1),
         refused=dict(Counter(x.refused for x in measured if x.refused)),
+        ramp_refused=sum(1 for x in streams if x.refused and x.due_s < tally.begin_s),
         refusal_ms=spread([x.refusal_ms for x in measured if x.refusal_ms is not None]),
         errors=dict(Counter(_short(x.error) for x in streams if x.error)),
         audio_s=round(tally.audio_s, 3),
