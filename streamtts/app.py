@@ -10,7 +10,7 @@ from pathlib import Path
 from streamtts import config as schema
 from streamtts.config import Config
 from streamtts.protocol.parts import VoiceInfo
-from streamtts.server import lifecycle
+from streamtts.server import lifecycle, worker
 from streamtts.server.gateway import Gateway
 from streamtts.server.security import Keys, load_keys
 from streamtts.speech import build
@@ -61,6 +61,12 @@ def serve(config: Config) -> None:
             runner.run(server.run(sock))
     finally:
         sock.close()
+
+
+def work() -> int:
+    """Runs one of several workers, as its parent has started it; returns its exit status."""
+    sys.setswitchinterval(_SWITCH_S)
+    return worker.main(sys.argv[1:], load)
 
 
 def voices(config: Config) -> list[Manifest]:

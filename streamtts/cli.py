@@ -17,6 +17,7 @@ from streamtts import config as schema
 from streamtts.errors import ConfigError, StreamTTSError
 
 INTERRUPTED = 130
+WORKER = ("-c", "import sys; from streamtts import app; sys.exit(app.work())")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -154,9 +155,14 @@ def serve(options: argparse.Namespace) -> int:
         logging.getLogger(__name__).warning(
             "everybody who reaches %s may speak: no key is configured", server.host
         )
-    with _needs("serve"):
-        from streamtts import app
-    app.serve(config)
+    if server.workers > 1:
+        with _needs("serve"):
+            from streamtts.server import workers
+        workers.serve(config, WORKER)
+    else:
+        with _needs("serve"):
+            from streamtts import app
+        app.serve(config)
     return 0
 
 

@@ -66,12 +66,53 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its own hold on the signals: it would stop at once."""
+    """uvicorn without its own hold on the signals, which would stop it at once.
+
+    It can adopt connections that somebody else has accepted.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+        self.on_closing: Callable[[], None] = lambda: None
+        self.adopting: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leaves the signals to `Lifecycle`."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says when it is up."""
+        await super().startup(sockets)
+        self.up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says that it adopts no more, and drops what has not shaken hands."""
+        self.on_closing()
+        for task in self.adopting:
+            task.cancel()
+        await super().shutdown(sockets)
+
+    def adopt(self, sock: socket.socket) -> None:
+        """Serves an accepted connection as one of its own; to be called while it is up."""
+        task = asyncio.create_task(self._adopt(sock), name="adopt")
+        self.adopting.add(task)
+        task.add_done_callback(self.adopting.discard)
+
+    async def _adopt(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(self._protocol, sock, ssl=self.config.ssl)
+        except OSError as error:  # no TLS, or gone
+            logger.debug("connection lost before it began: %s", error)
+            sock.close()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def make_server(gateway: Gateway) -> Server:
@@ -119,12 +160,12 @@ class Lifecycle:
     def __init__(self, gateway: Gateway, load: Callable[[], Loaded]) -> None:
         self._gateway = gateway
         self._load = load
-        self._server = make_server(gateway)
+        self.server = make_server(gateway)
         self._signals = 0
         self._stopping: asyncio.Task[None] | None = None
 
-    async def run(self, sock: socket.socket, *, take_signals: bool = True) -> None:
-        """Serves on a bound socket; returns after a drain or a second signal.
+    async def run(self, *socks: socket.socket, take_signals: bool = True) -> None:
+        """Serves on bound sockets; returns after a drain or a second signal.
 
         Raises:
             StreamTTSError: loading failed.
@@ -135,7 +176,7 @@ class Lifecycle:
                 loop.add_signal_handler(number, self.signalled)
         loading = asyncio.create_task(self._become_ready(), name="loading")
         try:
-            await self._server.serve(sockets=[sock])
+            await self.server.serve(sockets=list(socks))
         finally:
             if take_signals:
                 for number in SIGNALS:
@@ -153,15 +194,25 @@ class Lifecycle:
         self._signals += 1
         if self._signals == 1:
             logger.info("draining; a second signal stops now")
-            self._stopping = asyncio.create_task(self._drain(), name="drain")
+            self.drain()
         else:
-            self._stop_now()
+            self.stop()
+
+    def drain(self) -> None:
+        """Lets what is being said be said, then stops."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._drain(), name="drain")
+
+    def stop(self) -> None:
+        """Stops now."""
+        self._gateway.stop()
+        self.server.should_exit = True
 
     async def _become_ready(self) -> None:
         try:
             service, voices = await asyncio.to_thread(self._load)
         except Exception:
-            self._server.should_exit = True
+            self.server.should_exit = True
             raise
         if self._gateway.phase is Phase.LOADING:
             self._gateway.serve(service, voices)
@@ -176,11 +227,7 @@ class Lifecycle:
             await asyncio.wait_for(gateway.quiet.wait(), gateway.config.server.drain_s)
         except TimeoutError:
             logger.warning("drain is over: connections=%d are cut off", len(gateway.peers))
-        self._stop_now()
-
-    def _stop_now(self) -> None:
-        self._gateway.stop()
-        self._server.should_exit = True
+        self.stop()
 
 
 def address(config: Config, sock: socket.socket) -> str:

@@ -1,0 +1,165 @@
+"""One worker: a server without a port of its own, whose connections come from the parent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from streamtts.config import Config
+from streamtts.errors import StreamTTSError
+from streamtts.server import channel as wire
+from streamtts.server.channel import Channel
+from streamtts.server.gateway import Gateway
+from streamtts.server.lifecycle import SIGNALS, Lifecycle, Loaded, loop_factory
+from streamtts.server.merge import merged
+from streamtts.server.security import Keys, load_keys
+
+REPORT_EVERY_S = 0.1  # when something has changed
+REPORT_AT_LEAST_S = 0.5
+METRICS_S = 2.0  # for the parent to collect them
+LOG_FORMAT = "%(asctime)s %(levelname)s worker={} %(name)s %(message)s"
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str], load: Callable[[Config], Loaded]) -> int:
+    """Runs the worker that `Workers` has started; returns its exit status.
+
+    Args:
+        arguments: its number and the descriptor of its end of the channel. The configuration comes
+            on standard input.
+        load: as for `Lifecycle`.
+    """
+    for number in SIGNALS:  # until the loop takes them
+        signal.signal(number, signal.SIG_IGN)
+    worker, descriptor = map(int, arguments)
+    config = msgspec.json.decode(sys.stdin.buffer.read(), type=Config)
+    logging.basicConfig(
+        level=config.log.level.upper(), format=LOG_FORMAT.format(worker), stream=sys.stderr
+    )
+    sock = socket.socket(fileno=descriptor)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(Worker(worker, config, load).run(sock))
+
+
+class Worker:
+    """Serves until its parent says stop or is gone.
+
+    Args:
+        number: told in `/metrics`.
+        config: of the whole server.
+        load: as for `Lifecycle`.
+    """
+
+    def __init__(self, number: int, config: Config, load: Callable[[Config], Loaded]) -> None:
+        self._number = number
+        self._config = config
+        self._load = load
+        self._taken = 0
+        self._asked: asyncio.Future[str] | None = None
+        self._gateway: Gateway
+        self._lifecycle: Lifecycle
+        self._channel: Channel
+
+    async def run(self, sock: socket.socket, *, take_signals: bool = True) -> int:
+        """Serves what comes through the channel; returns the exit status."""
+        self._channel = Channel(sock, wire.TO_WORKER, self._on_message, self._orphaned)
+        try:
+            await self._serve(take_signals)
+        except StreamTTSError as error:
+            self._channel.send(wire.Failed(str(error)))
+            return 1
+        except Exception as error:
+            detail = traceback.format_exc()
+            self._channel.send(wire.Failed(f"{type(error).__name__}: {error}", detail))
+            return 1
+        finally:
+            self._channel.close()
+        return 0
+
+    async def _serve(self, take_signals: bool) -> None:
+        self._gateway = Gateway(self._config, Keys(load_keys(self._config)))
+        self._gateway.all_metrics = self._all_metrics
+        self._lifecycle = Lifecycle(self._gateway, lambda: self._load(self._config))
+        self._lifecycle.server.on_closing = self._channel.pause
+        loop = asyncio.get_running_loop()
+        if take_signals:  # perhaps sent to the whole group: the second one is the parent's
+            for number in SIGNALS:
+                loop.add_signal_handler(number, self._lifecycle.drain)
+        reporting = asyncio.create_task(self._report(), name="reports")
+        try:
+            await self._lifecycle.run(take_signals=False)
+        finally:
+            reporting.cancel()
+            await asyncio.wait([reporting])
+
+    async def _report(self) -> None:
+        await self._lifecycle.server.up.wait()
+        self._channel.start()
+        said, age_s = None, 0.0
+        while True:
+            report = self._state()
+            age_s += REPORT_EVERY_S
+            if (report != said or age_s >= REPORT_AT_LEAST_S) and not self._channel.full:
+                self._channel.send(report)
+                said, age_s = report, 0.0
+            await asyncio.sleep(REPORT_EVERY_S)
+
+    def _state(self) -> wire.Report:
+        gateway, server = self._gateway, self._lifecycle.server
+        connections = len(server.server_state.connections) + len(server.adopting)
+        begun = sum(peer.begun for peer in gateway.peers)
+        alive = gateway.service.stats().contexts if gateway.service is not None else 0
+        return wire.Report(
+            gateway.phase.value, alive + max(0, connections - begun), connections, self._taken
+        )
+
+    def _on_message(self, message: Any, sock: socket.socket | None) -> None:
+        match message:
+            case wire.Connection():
+                self._take(sock)
+            case wire.GiveMetrics(round=number):
+                text = self._gateway.metrics.render().decode()
+                self._channel.send(wire.OwnMetrics(number, text))
+            case wire.AllMetrics(text=text):
+                if self._asked is not None and not self._asked.done():
+                    self._asked.set_result(text)
+            case wire.Drain():
+                self._lifecycle.drain()
+            case wire.Stop():
+                self._lifecycle.stop()
+
+    def _take(self, sock: socket.socket | None) -> None:
+        self._taken += 1
+        self._channel.send(wire.Taken(self._taken))
+        if sock is None:
+            logger.error("a connection is lost: too many files are open; raise the limit (ulimit)")
+        else:
+            self._lifecycle.server.adopt(sock)
+
+    def _orphaned(self) -> None:
+        logger.error("the parent is gone: draining")
+        self._lifecycle.drain()
+
+    async def _all_metrics(self) -> bytes:
+        """What every worker shows; this one's own when the parent does not answer."""
+        if self._asked is None:
+            self._asked = asyncio.get_running_loop().create_future()
+            self._channel.send(wire.WantMetrics())
+        asked = self._asked
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(asked), METRICS_S)
+        if self._asked is asked:
+            self._asked = None
+        if asked.done():
+            return asked.result().encode()
+        return merged({self._number: self._gateway.metrics.render().decode()}).encode()

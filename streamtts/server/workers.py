@@ -1,0 +1,289 @@
+"""The parent of several workers: starts them, keeps them alive, stands at their door.
+
+Every worker is a process with one engine. The parent only accepts: it hands each connection to the
+worker with the least to do and is out of its way from then on. It never loads the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from streamtts.config import Config, check_files
+from streamtts.errors import ConfigError, StreamTTSError
+from streamtts.server import channel as wire
+from streamtts.server.channel import Channel
+from streamtts.server.door import Door, Link
+from streamtts.server.lifecycle import GOODBYE_S, SIGNALS, address, bind
+from streamtts.server.rounds import Rounds
+from streamtts.server.security import load_keys
+
+STEADY_S = 60.0  # a worker that has lived so long is started again at once
+FIRST_PAUSE_S = 0.5
+LAST_PAUSE_S = 30.0
+CLOSING_S = 10.0  # for a worker to let go of everything, after the last stream
+
+logger = logging.getLogger(__name__)
+
+
+def serve(config: Config, program: Sequence[str]) -> None:
+    """Serves with several workers until a signal stops them.
+
+    Args:
+        config: `server.workers` of them.
+        program: arguments for the interpreter that call `worker.main`.
+
+    Raises:
+        StreamTTSError: the port is in use, a file is missing, no worker can load the voice.
+    """
+    if not hasattr(socket, "send_fds"):
+        raise ConfigError("server.workers: this system cannot pass connections on; 1 is possible")
+    check_files(config)
+    load_keys(config)
+    sock = bind(config.server.host, config.server.port)
+    with contextlib.closing(sock):
+        logger.info("listening on %s workers=%d", address(config, sock), config.server.workers)
+        asyncio.run(Workers(config, program).run({"http": sock}))
+
+
+class Workers:
+    """Runs the workers of one server until it is stopped.
+
+    Args:
+        config: `server.workers` of them.
+        program: arguments for the interpreter that call `worker.main`; the number of the worker
+            and a descriptor follow.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        program: Sequence[str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._program = tuple(program)
+        self._clock = clock
+        self._door = Door({}, 1, clock)
+        self._processes: dict[int, Process] = {}
+        self._signals = 0
+        self._ending = asyncio.Event()
+        self._killer: asyncio.TimerHandle | None = None
+        self._ever_ready = False
+        self._error: StreamTTSError | None = None
+        self._failures: dict[int, wire.Failed] = {}
+        self._restarts = 0
+        self._rounds = Rounds(self._own_metrics)
+
+    @property
+    def processes(self) -> Mapping[int, Process]:
+        """Number of a worker -> its process."""
+        return self._processes
+
+    @property
+    def ready(self) -> int:
+        """How many take contexts."""
+        return sum(link.seat.ready for link in self._door.links)
+
+    async def run(
+        self, listeners: Mapping[str, socket.socket], *, take_signals: bool = True
+    ) -> None:
+        """Serves on bound sockets; returns after a drain or a second signal.
+
+        Raises:
+            StreamTTSError: the workers cannot load, before any of them ever could.
+        """
+        loop = asyncio.get_running_loop()
+        if take_signals:
+            for number in SIGNALS:
+                loop.add_signal_handler(number, self.signalled)
+        self._door = Door(listeners, self._config.server.connections, self._clock)
+        keepers = [
+            asyncio.create_task(self._keep(number), name=f"worker {number}")
+            for number in range(self._config.server.workers)
+        ]
+        try:
+            await asyncio.gather(*keepers)
+        finally:
+            self._ending.set()
+            self._kill()
+            await asyncio.gather(*keepers, return_exceptions=True)
+            self._door.close()
+            await self._rounds.close()
+            if self._killer is not None:
+                self._killer.cancel()
+            if take_signals:
+                for number in SIGNALS:
+                    loop.remove_signal_handler(number)
+        if self._error is not None:
+            raise self._error
+        logger.info("stopped")
+
+    def signalled(self) -> None:
+        """The first signal drains, the second stops now."""
+        self._signals += 1
+        self._ending.set()
+        if self._signals == 1:
+            logger.info("draining; a second signal stops now")
+            self._end(wire.Drain(), self._config.server.drain_s + GOODBYE_S + CLOSING_S)
+        else:
+            self._end(wire.Stop(), GOODBYE_S + CLOSING_S)
+
+    def _end(self, message: wire.Message, limit_s: float) -> None:
+        for link in self._door.links:
+            if link.seat.report is None:  # it still starts, and would not hear
+                self._kill(link.seat.number)
+            link.channel.send(message)
+        if self._killer is not None:
+            self._killer.cancel()
+        self._killer = asyncio.get_running_loop().call_later(limit_s, self._kill)
+
+    def _kill(self, *numbers: int) -> None:
+        for number in numbers or tuple(self._processes):
+            with contextlib.suppress(ProcessLookupError):
+                self._processes[number].kill()
+
+    # --- one worker after the other in one place
+
+    async def _keep(self, number: int) -> None:
+        quick_deaths = 0
+        while not self._ending.is_set():
+            began_s = self._clock()
+            how = await self._live(number)
+            if self._ending.is_set():
+                return
+            failure = self._failures.get(number)
+            if failure is not None and failure.detail:
+                logger.error("worker=%d\n%s", number, failure.detail)
+            if not self._ever_ready:
+                self._give_up(how if failure else f"worker {number} {how} before it was ready")
+                return
+            self._restarts += 1
+            quick_deaths = 0 if self._clock() - began_s >= STEADY_S else quick_deaths + 1
+            pause_s = pause(quick_deaths)
+            logger.error("worker=%d %s; a new one starts in %g s", number, how, pause_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause_s)
+
+    async def _live(self, number: int) -> str:
+        """One worker from its start to its end; returns how it ended."""
+        self._failures.pop(number, None)
+        try:
+            link, process = await self._start(number)
+        except OSError as error:
+            return f"cannot be started: {error}"
+        self._processes[number] = process
+        self._door.enter(link)
+        self._rounds.links = self._door.links
+        try:
+            if self._ending.is_set():  # meanwhile
+                process.kill()
+            await self._tell_config(process)
+            status = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            link.channel.read_rest()  # what it said and took at last
+            link.channel.close()
+            del self._processes[number]
+            self._door.leave(link)
+            self._rounds.links = self._door.links
+        failure = self._failures.get(number)
+        return failure.error if failure is not None else ended(status)
+
+    async def _start(self, number: int) -> tuple[Link, Process]:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", *self._program, str(number), str(theirs.fileno())),
+                    stdin=PIPE,
+                    stdout=DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,  # Ctrl-C is for the parent alone
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(_path())},
+                )
+        except OSError:
+            ours.close()
+            raise
+        link: Link
+
+        def on_message(message: Any, sock: socket.socket | None) -> None:
+            self._on_message(link, message)
+
+        link = Link(
+            number,
+            Channel(ours, wire.TO_PARENT, on_message, lambda: None, lambda: self._door.wake()),
+        )
+        link.channel.start()
+        return link, process
+
+    async def _tell_config(self, process: Process) -> None:
+        assert process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # it is dead already
+            process.stdin.write(msgspec.json.encode(self._config))
+            await process.stdin.drain()
+            process.stdin.close()
+
+    def _on_message(self, link: Link, message: Any) -> None:
+        match message:
+            case wire.Report():
+                first = link.seat.report is None
+                self._door.report(link, message)
+                self._ever_ready = self._ever_ready or link.seat.ready
+                if first and self._signals:  # what was sent before it had ears
+                    link.channel.send(wire.Drain() if self._signals == 1 else wire.Stop())
+            case wire.Taken(count=count):
+                link.taken(count)
+            case wire.Failed():
+                self._failures[link.seat.number] = message
+            case wire.WantMetrics():
+                self._rounds.ask(link)
+            case wire.OwnMetrics():
+                self._rounds.answer(link.seat.number, message)
+
+    def _give_up(self, why: str) -> None:
+        self._error = StreamTTSError(why)
+        self._ending.set()
+        self._kill()
+
+    def _own_metrics(self) -> str:
+        return (
+            "# HELP streamtts_workers Workers that take contexts\n"
+            "# TYPE streamtts_workers gauge\n"
+            f"streamtts_workers {self.ready}\n"
+            "# HELP streamtts_worker_restarts_total Workers started in place of one that ended\n"
+            "# TYPE streamtts_worker_restarts_total counter\n"
+            f"streamtts_worker_restarts_total {self._restarts}\n"
+        )
+
+
+def pause(quick_deaths: int) -> float:
+    """Seconds before a worker is started again, after so many short lives in a row."""
+    return min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(quick_deaths - 1, 10)) if quick_deaths else 0
+
+
+def ended(status: int) -> str:
+    """A worker's exit status in words."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}" if status else "has ended"
+
+
+def _path() -> list[str]:
+    """Where the parent finds modules, so that workers find the same ones."""
+    return [os.path.abspath(folder) for folder in sys.path]
