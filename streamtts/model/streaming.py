@@ -168,7 +168,7 @@ class StreamingEncoder:
         pending = job.state.pending + len(job.features)
         seen = min(self.lookahead, job.state.seen + len(job.features))
         left = 0 if job.future is Future.UNKNOWN else min(pending, self.lookahead)
-        return EncoderState(codes, seen, left, past.clone())
+        return EncoderState(codes.copy(), seen, left, past.clone())
 
     def _convolve(self, layout: _Layout, codes: _Ints, past: Tensor) -> tuple[Tensor, list[Tensor]]:
         """All convolutions: (P, D) of all positions, and the new tails (B, K - 1, D)."""

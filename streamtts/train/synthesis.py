@@ -47,24 +47,25 @@ def speak(voice: Voice, symbols: Sequence[Symbol], *, seed: int = 0) -> Spoken:
     """
     if not symbols or not symbols[-1].ends_sentence:
         raise ValueError("symbols of whole sentences are needed")
-    model = voice.acoustic
+    model = voice.acoustic.prepare()
     ends = [i + 1 for i, s in enumerate(symbols) if s.ends_sentence]
-    features = torch.from_numpy(encode(symbols))
-    true = torch.tensor([True])
+    features = encode(symbols)
+    row = torch.tensor([0])
     state = model.decoder_zeros(1)
     frames, positions = [], []
     for start, end in zip([0, *ends], ends, strict=False):
         memory, _ = model.encode(features[start:end], model.encoder_zeros(), Future.END)
-        state = model.restart(state, true)
+        model.restart(state, row)
         at = 0
         while at < len(memory):
             last = at + 1 == len(memory)
             following = memory[at if last else at + 1][None]
-            out, state = model.step(memory[at][None], following, true & (not last), state)
+            has_following = torch.tensor([not last])
+            out = model.advance(None, memory[at][None], following, has_following, state)
             frames.append(out.frames[0])
             positions.append(start + at)
             at += int(out.leave)
-    held, _ = model.flush(state)
+    held = model.flush(state)
     made = torch.cat([*frames, held[0]])[model.lookahead_frames + DROPPED_FRAMES :]
     samples = voice.vocoder.offline(made[None], torch.tensor([seed]))[0]
     return Spoken(made.numpy(), samples.numpy(), np.array(positions))

@@ -14,6 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from streamtts.train.metrics import interval
 from streamtts.voice.store import Voice
 
+SYMBOLS_PER_S = 12.0  # of speech, about; what a symbol costs the decoder is counted with it
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -63,23 +65,27 @@ class Cost:
 
 def cost_of(voice: Voice) -> Cost:
     """Parameters, and multiply-accumulates of decoder and vocoder for a second of sound."""
-    model, vocoder = voice.acoustic, voice.vocoder
+    model, vocoder = voice.acoustic.prepare(), voice.vocoder
     D = model.config.memory_width
     steps = voice.manifest.sample_rate / voice.manifest.hop_length / model.reduction_factor
     row, true = torch.zeros(1, D), torch.ones(1, dtype=torch.bool)
+    nobody = torch.zeros(0, dtype=torch.int64)
     with torch.inference_mode():
         state = model.decoder_zeros(1)
         vocoder_state = vocoder.zeros(1, torch.zeros(1, dtype=torch.int64))
-        with FlopCounterMode(display=False) as decoder_count:
-            model.step(row, row, true, state)
+        with FlopCounterMode(display=False) as staying:
+            model.advance(nobody, row[:0], row[:0], true[:0], state)
+        with FlopCounterMode(display=False) as moving:
+            model.advance(None, row, row, true, state)
         frames = torch.zeros(1, model.reduction_factor, model.config.n_mels + 2)
         with FlopCounterMode(display=False) as vocoder_count:
             vocoder.step(frames, vocoder_state)
-    flops = decoder_count.get_total_flops() + vocoder_count.get_total_flops()
+    each_step = staying.get_total_flops() + vocoder_count.get_total_flops()
+    each_symbol = moving.get_total_flops() - staying.get_total_flops()
     return Cost(
-        sum(p.numel() for p in model.parameters()),
+        sum(p.numel() for p in voice.acoustic.parameters()),
         sum(p.numel() for p in vocoder.parameters()),
-        flops / 2 * steps,
+        (each_step * steps + each_symbol * SYMBOLS_PER_S) / 2,
     )
 
 

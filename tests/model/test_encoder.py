@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny import random_features, tiny_acoustic
 
-from streamtts.model.acoustic import Future
+from streamtts.model.acoustic import EncodeJob, Future
 
 MODEL = tiny_acoustic()
+SPEAKER = MODEL.prepare()
 
 
 def offline(features, cut=-1):
@@ -16,13 +17,13 @@ def offline(features, cut=-1):
 
 
 def streamed(features, sizes, state=None, last=Future.END):
-    state = state or MODEL.encoder_zeros()
+    state = state or SPEAKER.encoder_zeros()
     out, at = [], 0
     for size in sizes:
-        memory, state = MODEL.encode(features[at : at + size], state, Future.MORE)
+        memory, state = SPEAKER.encode(features[at : at + size].numpy(), state, Future.MORE)
         out.append(memory)
         at += size
-    memory, state = MODEL.encode(features[at:], state, last)
+    memory, state = SPEAKER.encode(features[at:].numpy(), state, last)
     return torch.cat([*out, memory]), state
 
 
@@ -35,9 +36,9 @@ def test_streaming_equals_offline_for_any_cut(n, sizes, seed):
 
 
 def test_a_symbol_comes_out_when_its_lookahead_is_there():
-    features = random_features(10)
+    features = random_features(10).numpy()
     ahead = MODEL.encoder.lookahead
-    memory, _ = MODEL.encode(features, MODEL.encoder_zeros(), Future.MORE)
+    memory, _ = SPEAKER.encode(features, SPEAKER.encoder_zeros(), Future.MORE)
     assert len(memory) == 10 - ahead
     assert MODEL.lookahead_symbols == ahead + 1 == 4
 
@@ -70,7 +71,69 @@ def test_a_new_sentence_knows_nothing_of_the_last():
 
 
 def test_memory_does_not_grow():
-    state = MODEL.encoder_zeros()
+    zeros = state = SPEAKER.encoder_zeros()
     for i in range(200):
-        _, state = MODEL.encode(random_features(5, i), state, Future.MORE)
-    assert len(state.tail) <= MODEL.encoder.past + MODEL.encoder.lookahead
+        _, state = SPEAKER.encode(random_features(5, i).numpy(), state, Future.MORE)
+    assert state.codes.shape == zeros.codes.shape
+    assert state.past.shape == zeros.past.shape
+    assert state.past.untyped_storage().nbytes() == zeros.past.untyped_storage().nbytes()
+    assert state.pending <= MODEL.encoder.lookahead
+
+
+CALLS = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from([0, 0, 1, 2, 3, 6, 17, 64]), st.sampled_from(list(Future))),
+        min_size=1,
+        max_size=6,
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(streams=CALLS, seed=st.integers(0, 9))
+def test_a_batch_equals_one_by_one(streams, seed):
+    """Streams of any lengths and futures; those that have no more calls drop out."""
+    alone = [SPEAKER.encoder_zeros() for _ in streams]
+    batched = list(alone)
+    for turn in range(max(map(len, streams))):
+        rows = [b for b, calls in enumerate(streams) if turn < len(calls)]
+        jobs = [
+            EncodeJob(
+                random_features(streams[b][turn][0], seed + 31 * b + turn).numpy(),
+                batched[b],
+                streams[b][turn][1],
+            )
+            for b in rows
+        ]
+        for b, job, (memory, state) in zip(rows, jobs, SPEAKER.encode_batch(jobs), strict=True):
+            want, alone[b] = SPEAKER.encode(job.features, alone[b], job.future)
+            torch.testing.assert_close(memory, want, atol=2e-6, rtol=1e-6)
+            torch.testing.assert_close(state.past, alone[b].past, atol=2e-6, rtol=1e-6)
+            assert (state.pending, state.seen) == (alone[b].pending, alone[b].seen)
+            batched[b] = state
+
+
+def test_a_batch_pins_nothing_of_its_neighbours():
+    jobs = [
+        EncodeJob(random_features(9, i).numpy(), SPEAKER.encoder_zeros(), f)
+        for i, f in enumerate([Future.MORE, Future.UNKNOWN, Future.MORE])
+    ]
+    for memory, state in SPEAKER.encode_batch(jobs):
+        for part in (memory, state.past):
+            assert part.untyped_storage().nbytes() == part.numel() * part.element_size()
+        assert state.codes.base is None
+
+
+def test_nothing_new_changes_nothing():
+    nothing = random_features(0).numpy()
+    state = SPEAKER.encode(random_features(2).numpy(), SPEAKER.encoder_zeros(), Future.UNKNOWN)[1]
+    (more, a), (unknown, b), (end, c) = SPEAKER.encode_batch(
+        [EncodeJob(nothing, state, future) for future in (Future.MORE, Future.UNKNOWN, Future.END)]
+    )
+    assert more.shape == unknown.shape == end.shape == (0, MODEL.config.memory_width)
+    assert a is state
+    assert b is state
+    assert c.seen == 0
+    assert SPEAKER.encode_batch([]) == []

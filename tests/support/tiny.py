@@ -7,7 +7,9 @@ from streamtts.text.symbols import BOUNDARY_ID, FEATURE_SIZES, UNKNOWN_ID
 from streamtts.vocoder.vocoder import Vocoder, VocoderConfig
 
 
-def tiny_acoustic(seed: int = 0) -> AcousticModel:
+def tiny_acoustic(
+    seed: int = 0, *, reduction_factor: int = 2, postnet_lookahead: int = 1
+) -> AcousticModel:
     """An acoustic model of small sizes with random weights, in eval mode."""
     torch.manual_seed(seed)
     config = AcousticConfig(
@@ -20,7 +22,9 @@ def tiny_acoustic(seed: int = 0) -> AcousticModel:
         dwell_bins=8,
         dwell_width=8,
         max_dwell=12,
+        reduction_factor=reduction_factor,
         postnet_width=16,
+        postnet_lookahead=postnet_lookahead,
     )
     model = AcousticModel(config).eval()
     for p in model.parameters():
