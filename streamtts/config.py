@@ -24,6 +24,8 @@ SampleRate = Literal[0, 8000, 16000, 22050, 24000, 44100, 48000]
 MAX_LEAD_MS = 60_000
 MAX_BUFFER_DELAY_MS = 10_000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+TOPIC = r"^[^+#$/\x00-\x1f][^+#\x00-\x1f]*[^+#/\x00-\x1f]$"
+TOPIC_LEVEL = r"^[^+#/\x00-\x1f]*$"
 SECRET_KEYS = frozenset({"auth.keys"})
 
 
@@ -86,12 +88,14 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
 
     Attributes:
         contexts: contexts alive at a time on one connection.
+        all_contexts: contexts alive at a time on all connections, with or without text.
         chars_per_context: code points of one context waiting to be spoken.
         message_bytes: size of one WebSocket message from a client.
         idle_s: seconds without text or sound after which a context ends.
     """
 
     contexts: Count = 32
+    all_contexts: Count = 4096
     chars_per_context: Count = 20_000
     message_bytes: Annotated[int, Meta(ge=1024)] = 2_097_152
     idle_s: Seconds = 60.0
@@ -101,14 +105,17 @@ class EngineConfig(_Section, frozen=True, kw_only=True):
     """`[engine]`: how many streams share the model.
 
     Attributes:
-        slots: streams that are spoken at the same time.
-        queue: contexts that may wait for a slot.
+        slots: streams that are spoken at the same time at most; fewer are admitted where the
+            machine would not keep them in time.
+        queue: streams that may wait for a slot.
+        queue_s: for how long; who would have to wait longer is refused at once.
         threads: CPU threads of the model.
         stuck_s: seconds without progress after which a stream is ended with `stuck`.
     """
 
-    slots: Count = 128
-    queue: Annotated[int, Meta(ge=0)] = 128
+    slots: Count = 256
+    queue: Annotated[int, Meta(ge=0)] = 64
+    queue_s: Seconds = 3.0
     threads: Count = 1
     stuck_s: Seconds = 10.0
 
@@ -169,6 +176,48 @@ class WyomingConfig(_Section, frozen=True, kw_only=True):
     lead_ms: Annotated[int, Meta(ge=0, le=MAX_LEAD_MS)] = 0
 
 
+class MqttConfig(_Section, frozen=True, kw_only=True):
+    """`[mqtt]`: the broker whose loudspeakers are spoken for.
+
+    Attributes:
+        host: of the broker; empty for none.
+        port: of the broker.
+        username: empty for none.
+        password_file: holds the password; else STREAMTTS_MQTT_PASSWORD in the environment does.
+        tls: speak TLS.
+        ca_file: PEM file that the broker's certificate is checked against; empty for the system's.
+        version: of MQTT.
+        prefix: first level of every topic.
+        server_id: this bridge's name on the broker, its own; empty for the host's name.
+        fleet: share the requests with every other bridge that says so.
+        hermes: answer Rhasspy's hermes/tts/say too.
+        hermes_streaming_sites: those that take playBytesStreaming.
+        buffer_ms: sound that a device can hold until it says otherwise.
+        in_flight: requests that the broker hands out before the first of them has begun.
+        site_queue: requests that may wait for one loudspeaker.
+        sites: loudspeakers that are busy at the same time.
+        session_s: how long the broker keeps what it could not deliver.
+    """
+
+    host: str = ""
+    port: Port = 1883
+    username: str = ""
+    password_file: str = ""
+    tls: bool = False
+    ca_file: str = ""
+    version: Literal["5", "3.1.1"] = "5"
+    prefix: Annotated[str, Meta(pattern=TOPIC)] = "streamtts"
+    server_id: Annotated[str, Meta(pattern=TOPIC_LEVEL)] = ""
+    fleet: bool = False
+    hermes: bool = False
+    hermes_streaming_sites: tuple[str, ...] = ()
+    buffer_ms: Annotated[int, Meta(ge=20, le=10_000)] = 300
+    in_flight: Annotated[int, Meta(ge=2, le=1000)] = 20
+    site_queue: Count = 8
+    sites: Count = 256
+    session_s: Annotated[int, Meta(ge=0, le=604_800)] = 300
+
+
 class LogConfig(_Section, frozen=True, kw_only=True):
     """`[log]`: what the operator sees on standard error."""
 
@@ -186,6 +235,7 @@ class Config(_Section, frozen=True, kw_only=True):
     voice: VoiceConfig = VoiceConfig()
     audio: AudioConfig = AudioConfig()
     wyoming: WyomingConfig = WyomingConfig()
+    mqtt: MqttConfig = MqttConfig()
     log: LogConfig = LogConfig()
 
 
@@ -228,6 +278,8 @@ def parse(text: str) -> Config:
         raise ConfigError(_explain(error)) from None
     if bool(config.tls.cert) != bool(config.tls.key):
         raise ConfigError("tls.cert and tls.key: give both or none")
+    if config.mqtt.fleet and config.mqtt.version != "5":
+        raise ConfigError("mqtt.fleet: shared subscriptions need mqtt.version 5")
     if config.audio.encoding == "ogg_opus" and config.audio.sample_rate in (22050, 44100):
         raise ConfigError("audio.sample_rate: Opus knows 8000, 16000, 24000 and 48000 Hz only")
     return config
@@ -244,6 +296,8 @@ def check_files(config: Config) -> None:
         ("tls.key", config.tls.key),
         ("auth.keys_file", config.auth.keys_file),
         ("voice.lexicon", config.voice.lexicon),
+        ("mqtt.password_file", config.mqtt.password_file),
+        ("mqtt.ca_file", config.mqtt.ca_file),
     ):
         if file and not Path(file).is_file():
             raise ConfigError(f"{name}: there is no file {file}")

@@ -41,6 +41,7 @@ class Context:
         on_over: told once, with the context and its last event (None: the listener vanished).
         clock: monotonic seconds.
         queued: nothing is spoken before `release`.
+        queue_position: where a stream would stand that came now.
 
     Attributes:
         opened: the event that is sent first.
@@ -61,6 +62,7 @@ class Context:
         on_over: Callable[[Context, Event | None], None],
         clock: Callable[[], float],
         queued: bool,
+        queue_position: int,
     ) -> None:
         self._settings = settings
         self._rate = (audio.sample_rate if audio else None) or shape.sample_rate
@@ -84,7 +86,7 @@ class Context:
             clock=clock,
         )
         self._reader = Reader(front_end, self._delivery)
-        self.opened: Opened = self._delivery.opened()
+        self.opened: Opened = self._delivery.opened(queue_position)
         # Callers' side; the lock is held for a few assignments only.
         self._lock = threading.Lock()
         self._cancel_asked = False
@@ -111,6 +113,16 @@ class Context:
     def chars(self) -> int:
         """Code points fed."""
         return self._inbox.chars
+
+    @property
+    def ttfa_s(self) -> float | None:
+        """From the first text to the first chunk; None before it."""
+        return self._delivery.ttfa_s
+
+    @property
+    def ftts_s(self) -> float | None:
+        """From the first text to the first audible sample, played at once; None before it."""
+        return self._delivery.ftts_s
 
     def start(self) -> None:
         """Sends `Opened` and sets the idle alarm."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamtts.audio.formats import AudioFormat
 from streamtts.chunks import AudioPath, MelPath
@@ -32,6 +33,7 @@ from streamtts.settings import ContextSettings
 from streamtts.timing import Timing
 
 FILLER_S = 0.2
+AUDIBLE = 0.01  # of full scale
 _MEL_FLOOR = -11.512925464970229  # ln 1e-5
 
 _logger = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Delivery:
         timing: fed by the text's side, under `lock`.
         over: the last event has been sent.
         last_sent_s: when sound last went out.
+        ftts_s: from the first text to the first audible sample, played at once; None before it.
     """
 
     def __init__(
@@ -117,16 +120,17 @@ class Delivery:
             self._audio_info = AudioInfo(audio.encoding, self._rate, 1, audio.frame_ms)
         self._started: Started | None = None
         self._queue_s: Callable[[], float] = lambda: 0.0
+        self.ftts_s: float | None = None
 
     # --- events -----------------------------------------------------------------------------
 
-    def opened(self) -> Opened:
+    def opened(self, queue_position: int) -> Opened:
         """What the listener is told first."""
         shape = self._shape
         mel = None
         if self._mel is not None:
             mel = MelInfo(shape.n_mels, shape.hop_length, shape.sample_rate)
-        return Opened(self._audio_info, mel)
+        return Opened(self._audio_info, mel, queue_position)
 
     def emit(self, event: Event) -> None:
         """Tells the listener, unless it is over; one that raises is not told anything more."""
@@ -150,6 +154,11 @@ class Delivery:
     def set_queue_s(self, queue_s: Callable[[], float]) -> None:
         """Where to ask how long the stream waited for its slot."""
         self._queue_s = queue_s
+
+    @property
+    def ttfa_s(self) -> float | None:
+        """From the first text to the first chunk; None before it."""
+        return None if self._started is None else self._started.ttfa_ms / 1000
 
     @property
     def sent_samples(self) -> int:
@@ -238,11 +247,23 @@ class Delivery:
                 self._tell_times(self._mel.sent)
             self._send_mel(mel)
         if chunk.samples is not None and self._path is not None:
+            if self.ftts_s is None:
+                self._find_sound(chunk.samples, self._path.generated / self._rate)
             for audio in self._path.push(chunk.samples):
                 self._send_audio(audio)
             if chunk.last:
                 for audio in self._path.finish():
                     self._send_audio(audio)
+
+    def _find_sound(self, samples: NDArray[np.float32], before_s: float) -> None:
+        """Looks for the first audible sample, `before_s` of sound lie before these."""
+        found = np.flatnonzero(np.abs(samples) > AUDIBLE)
+        begun_s = self._progress.first_text_s
+        if len(found) and begun_s is not None:
+            delay_s = before_s + float(found[0]) / self._shape.sample_rate
+            ttfa_s = self.ttfa_s
+            first_s = self._clock() - begun_s if ttfa_s is None else ttfa_s
+            self.ftts_s = first_s + delay_s
 
     def _send_audio(self, chunk: AudioChunk) -> None:
         self._tell_times(chunk.first_sample + chunk.samples)

@@ -86,10 +86,18 @@ class TimedItem:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The context exists; comes first. `audio` is None when no audio was asked for."""
+    """The context exists; comes first.
+
+    Attributes:
+        audio: None when no audio was asked for.
+        mel: None when no mel was asked for.
+        queue_position: its place among those that wait for a slot, if its text came now; 0 when
+            it would be spoken at once.
+    """
 
     audio: AudioInfo | None
     mel: MelInfo | None
+    queue_position: int = 0
 
 
 @dataclass(frozen=True, slots=True)

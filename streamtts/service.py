@@ -22,12 +22,14 @@ from streamtts.errors import Loading, Overloaded, StreamTTSError, UnknownVoice
 from streamtts.events import Cancelled, Done, Event, Failed
 from streamtts.inbox import FrontEndLike
 from streamtts.settings import ContextSettings, Limits
+from streamtts.tally import Distribution, Tally
 from streamtts.textwork import TextWorker
 
 __all__ = ["Context", "ContextSettings", "MakeFrontEnd", "Service", "ServiceStats"]
 
 WARM_UP_TEXT = "Ready to speak."
 _WARM_UP_TIMEOUT_S = 120.0
+TTFA_BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 
 _logger = logging.getLogger(__name__)
 
@@ -54,6 +56,19 @@ class ServiceStats(msgspec.Struct, frozen=True, kw_only=True):
         underruns: chunks that came too late.
         starved_s: gaps because text had not come.
         chars: code points fed.
+        capacity: streams that the machine is believed to keep in time.
+        refused: contexts that found no room, when they were opened or with their first words.
+        expired: contexts that waited for a slot until their deadline.
+        step_s: wall seconds of one decoder step.
+        step_rows: streams in it.
+        vocoder_s: wall seconds of one vocoder call.
+        vocoder_rows: streams in it.
+        queue_s: seconds for which streams waited for their slot.
+        ttfa_s: seconds from a context's first text to its first chunk.
+        ftts_s: the same to the first sound that can be heard.
+        cancel_s: seconds from a cancel to the free slot.
+        cancel_steps: decoder steps made for streams whose cancel had been asked for.
+        leads_s: how far ahead of its listener each stream is that sounds and has text.
     """
 
     contexts: int
@@ -71,6 +86,19 @@ class ServiceStats(msgspec.Struct, frozen=True, kw_only=True):
     underruns: int
     starved_s: float
     chars: int
+    capacity: int = 0
+    refused: int = 0
+    expired: int = 0
+    step_s: Distribution = Distribution()
+    step_rows: Distribution = Distribution()
+    vocoder_s: Distribution = Distribution()
+    vocoder_rows: Distribution = Distribution()
+    queue_s: Distribution = Distribution()
+    ttfa_s: Distribution = Distribution()
+    ftts_s: Distribution = Distribution()
+    cancel_s: Distribution = Distribution()
+    cancel_steps: int = 0
+    leads_s: tuple[float, ...] = ()
 
 
 class Service:
@@ -79,7 +107,7 @@ class Service:
     Either `start` runs both on threads, or `turn` is called by hand.
 
     Args:
-        engine: not started; its capacity bounds the number of contexts.
+        engine: not started.
         voices: ids that the engine's voice goes by; the first is the default.
         limits: `[limits]` of the config.
         make_front_end: see `MakeFrontEnd`.
@@ -111,6 +139,8 @@ class Service:
         )
         self._changed = threading.Condition()
         self._contexts: set[Context] = set()
+        self._ttfa_s = Tally(TTFA_BOUNDS_S)
+        self._ftts_s = Tally(TTFA_BOUNDS_S)
         self._totals: Counter[str] = Counter()
         self._running = False
         self._warm = False
@@ -178,7 +208,7 @@ class Service:
         Raises:
             BadField: a setting out of range.
             UnknownVoice: no such voice.
-            Overloaded: every slot and every place in the queue is taken.
+            Overloaded: no stream more fits and the queue is full; says when to try again.
             Loading: the service is draining.
         """
         settings.check()
@@ -186,6 +216,7 @@ class Service:
             have = ", ".join(self._voices)
             raise UnknownVoice(f"there is no voice {settings.voice[:80]!r}; there is: {have}")
         audio = resolve(settings.audio, self._shape.sample_rate)
+        queue_position = self._check_room()
         wants_audio = "audio" in settings.streams
         request = StreamRequest(
             seed=settings.seed,
@@ -210,6 +241,7 @@ class Service:
             on_over=self._forget,
             clock=self._clock,
             queued=queued,
+            queue_position=queue_position,
         )
         self._enter(context)
         context.start()
@@ -242,6 +274,7 @@ class Service:
     def stats(self) -> ServiceStats:
         """What /metrics shows."""
         engine = self._engine
+        tallies = engine.tallies
         with self._changed:
             totals = Counter(self._totals)
             alive = list(self._contexts)
@@ -261,15 +294,37 @@ class Service:
             underruns=engine.underruns,
             starved_s=engine.starved_s,
             chars=totals["chars"] + sum(context.chars for context in alive),
+            capacity=engine.capacity,
+            refused=totals["refused"] + tallies.refused,
+            expired=tallies.expired,
+            step_s=tallies.step_s.snapshot(),
+            step_rows=tallies.step_rows.snapshot(),
+            vocoder_s=tallies.sound_s.snapshot(),
+            vocoder_rows=tallies.sound_rows.snapshot(),
+            queue_s=tallies.queue_s.snapshot(),
+            ttfa_s=self._ttfa_s.snapshot(),
+            ftts_s=self._ftts_s.snapshot(),
+            cancel_s=tallies.cancel_s.snapshot(),
+            cancel_steps=tallies.cancel_steps,
+            leads_s=engine.leads_s(),
         )
+
+    def _check_room(self) -> int:
+        try:
+            return self._engine.check_room()
+        except Overloaded:
+            with self._changed:
+                self._totals["refused"] += 1
+            raise
 
     def _enter(self, context: Context) -> None:
         with self._changed:
             if self._draining:
                 raise Loading("the server is going away; nothing new is taken")
-            if len(self._contexts) >= self._engine.capacity:
+            if len(self._contexts) >= self._limits.all_contexts:
+                self._totals["refused"] += 1
                 raise Overloaded(
-                    f"all {self._engine.capacity} places are taken; retry in a second",
+                    f"{self._limits.all_contexts} contexts are open; retry in a second",
                     retry_after_ms=1000,
                 )
             self._contexts.add(context)
@@ -282,6 +337,10 @@ class Service:
             self._contexts.discard(context)
             self._totals[how] += 1
             self._totals["chars"] += context.chars
+            if context.ttfa_s is not None:
+                self._ttfa_s.add(context.ttfa_s)
+            if context.ftts_s is not None:
+                self._ftts_s.add(context.ftts_s)
             self._changed.notify_all()
         _logger.info("context %s", _summary(how, context.chars, event))
 

@@ -82,6 +82,10 @@ class Limits(Protocol):
         """Code points waiting to be spoken."""
 
     @property
+    def all_contexts(self) -> int:
+        """Contexts alive at a time."""
+
+    @property
     def idle_s(self) -> float:
         """Seconds without text or sound after which a context ends."""
 

@@ -439,21 +439,56 @@ def test_playback_reports_hold_the_lead():
     before = heard.samples
     assert 0.1 * 8000 < before <= 0.45 * 8000
     context.playback(1600)
+    clock.now_s += 0.1  # the next tick
     settle(service)
-    assert before + 1200 < heard.samples <= 0.65 * 8000
+    assert before + 1200 < heard.samples <= 0.75 * 8000
     context.cancel()
     settle(service)
     assert heard.of(Cancelled)[0].sent_samples == heard.samples
 
 
-def test_capacity_loading_and_bad_settings():
-    service = fake_service(slots=1, queue=1)
-    contexts = [service.open(FAST, Heard()) for _ in range(2)]
+def test_who_comes_when_all_is_full_waits_or_is_refused():
+    clock = FakeClock()
+    service = fake_service(slots=1, queue=1, clock=clock)
+    speaking, waiting, late = Heard(), Heard(), Heard()
+    contexts = [service.open(FAST, heard) for heard in (speaking, waiting, late)]
+    assert [c.opened.queue_position for c in contexts] == [0, 0, 0]  # nobody has text yet
+    contexts[0].feed(TEXT)
+    settle(service)
+    contexts[1].feed(TEXT)
+    settle(service)
+    contexts[2].feed(TEXT)
+    settle(service)
+    assert [f.code for f in late.of(Failed)] == ["capacity"]
+    assert late.of(Failed)[0].retry_after_ms
+    assert speaking.of(AudioChunk)
+    assert not waiting.of(AudioChunk)
     with pytest.raises(Overloaded) as refused:
+        service.open(FAST, Heard())
+    assert refused.value.retry_after_ms
+    stats = service.stats()
+    assert (stats.streams, stats.waiting, stats.refused) == (1, 1, 1)
+    contexts[0].cancel()
+    clock.now_s += 1.5
+    settle(service)
+    assert waiting.of(Started)[0].queue_ms == pytest.approx(1500)
+    assert service.open(FAST, Heard()).opened.queue_position == 1
+    assert sum(service.stats().queue_s.counts) == 2
+
+
+def test_contexts_without_text_are_bounded_too():
+    service = fake_service(all_contexts=2)
+    contexts = [service.open(FAST, Heard()) for _ in range(2)]
+    with pytest.raises(Overloaded, match="2 contexts are open") as refused:
         service.open(FAST, Heard())
     assert refused.value.retry_after_ms
     contexts[0].cancel()
     settle(service)
+    service.open(FAST, Heard())
+
+
+def test_loading_and_bad_settings():
+    service = fake_service()
     with pytest.raises(UnknownVoice):
         service.open(ContextSettings(voice="nobody"), Heard())
     service.open(ContextSettings(voice="tiny"), Heard())

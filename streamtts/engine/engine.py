@@ -15,18 +15,22 @@ import time
 from collections.abc import Callable, Sequence
 
 from streamtts.config import EngineConfig
+from streamtts.engine.admission import NO_COSTS, Admission
 from streamtts.engine.commands import Command, Commands
 from streamtts.engine.roster import Roster
 from streamtts.engine.runner import DROPPED_FRAMES, Row, Runner, Sound
 from streamtts.engine.scheduler import Scheduler
 from streamtts.engine.sink import Chunk, Sink, StreamRequest
 from streamtts.engine.stream import CHUNK_FRAMES, Status, Stream
-from streamtts.errors import Overloaded, StreamStuck, StreamTTSError
+from streamtts.engine.tallies import Tallies
+from streamtts.errors import StreamStuck, StreamTTSError
 from streamtts.text.symbols import Symbol
 
 MAX_COMMANDS = 4096
-BATCH_ROWS = 64
+BATCH_ROWS = 256
+SOUND_FRAMES = 256  # of one vocoder call, all rows together: what still fits into the caches
 _COMMAND_WAIT_S = 10.0
+_WATCH_S = 0.01  # how often those that did not move are looked at
 
 _logger = logging.getLogger(__name__)
 
@@ -36,11 +40,12 @@ class Engine:
 
     Args:
         runner: the model with its slots.
-        config: `queue` and `stuck_s` are read; slots are the runner's.
+        config: `queue`, `queue_s` and `stuck_s` are read; slots are the runner's.
         clock: monotonic seconds.
         cost_clock: CPU seconds of the calling thread.
 
     Attributes:
+        tallies: what the operator may want to know.
         steps: decoder steps so far, of the batch.
         stream_steps: decoder steps of all streams together.
         compute_s: CPU seconds of all turns.
@@ -58,13 +63,29 @@ class Engine:
         self._config = config
         self._clock = clock
         self._cost_clock = cost_clock
-        self.step_s = runner.step_frames * runner.hop_length / runner.sample_rate
-        self._scheduler = Scheduler(BATCH_ROWS)
+        self._frame_s = runner.hop_length / runner.sample_rate
+        self.step_s = runner.step_frames * self._frame_s
+        self._scheduler = Scheduler(BATCH_ROWS, SOUND_FRAMES)
         self._commands = Commands(MAX_COMMANDS, _COMMAND_WAIT_S)
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._numbers = itertools.count(1)
-        self._roster = Roster(runner, clock)
+        self.tallies = Tallies()
+        self._admission = Admission(
+            NO_COSTS,
+            steps_per_s=1 / self.step_s,
+            frames_per_s=1 / self._frame_s,
+            slots=runner.slots,
+        )
+        self._roster = Roster(
+            runner,
+            self._admission,
+            self.tallies,
+            queue=config.queue,
+            queue_s=config.queue_s,
+            clock=clock,
+        )
+        self._watched_s = 0.0
         self.steps = 0
         self.stream_steps = 0
         self.compute_s = 0.0
@@ -78,17 +99,17 @@ class Engine:
 
     @property
     def capacity(self) -> int:
-        """Streams that may be alive at a time: slots, and places in the queue for one."""
-        return self._runner.slots + self._config.queue
+        """Streams that can be kept in time, by what their steps cost here and now."""
+        return self._admission.capacity
 
     @property
     def underruns(self) -> int:
-        """Chunks that came too late, of the streams that are over."""
+        """Chunks that came too late."""
         return self._roster.underruns
 
     @property
     def starved_s(self) -> float:
-        """Gaps because text had not come, of the streams that are over."""
+        """Gaps because text had not come."""
         return self._roster.starved_s
 
     @property
@@ -101,14 +122,34 @@ class Engine:
         """Streams that wait for a slot."""
         return len(self._roster.waiting)
 
+    def leads_s(self) -> tuple[float, ...]:
+        """How far ahead of its listener each stream is that sounds and has text."""
+        now_s = self._clock()
+        return tuple(
+            s.playout.slack_s(now_s)
+            for s in tuple(self._roster.active)
+            if s.playout.started and not s.paused and not s.starved_told
+        )
+
+    def check_room(self) -> int:
+        """Whether a stream submitted now would be taken.
+
+        Returns:
+            its place in the queue, 0 when it would get a slot at once.
+
+        Raises:
+            Overloaded: it would be refused; says when to try again.
+        """
+        return self._roster.check_room()
+
     def submit(self, request: StreamRequest, sink: Sink) -> Stream:
         """A new stream; it waits for a slot and for symbols.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: too many wait already. One that finds the queue full only when the
+                engine's thread comes to it is told so through its sink.
         """
-        if len(self._roster.waiting) >= self.capacity:
-            raise Overloaded(f"all {self._runner.slots} slots are busy and the queue is full")
+        self._roster.check_room()
         runner = self._runner
         tail_samples = math.ceil(request.tail_s * runner.sample_rate)
         frames = math.ceil((tail_samples + runner.delay_samples) / runner.hop_length)
@@ -120,8 +161,9 @@ class Engine:
             self._clock(),
             flush_steps=math.ceil((frames * request.speed + hidden) / runner.step_frames),
             first_frames=min(frames, CHUNK_FRAMES),
+            frame_s=self._frame_s,
         )
-        self._put(lambda: self._roster.waiting.append(stream))
+        self._put(lambda: self._roster.enter(stream))
         return stream
 
     def feed(self, stream: Stream, symbols: Sequence[Symbol]) -> None:
@@ -142,6 +184,7 @@ class Engine:
 
     def cancel(self, stream: Stream) -> None:
         """Ends a stream before the next step; nothing is made after it."""
+        stream.cancel_asked_s = self._clock()
         stream.cancel_requested = True
         self._commands.ring()
 
@@ -178,33 +221,38 @@ class Engine:
     # --- the engine's thread ----------------------------------------------------------------
 
     def run(self) -> None:
-        """Steps until `close`, and sleeps while nothing can move."""
+        """Measures the model, then steps until `close`, and sleeps while nothing can move."""
+        self._admission.costs = self._runner.measure()
         while not self._stopping:
             if not self.step():
-                now_s = self._clock()
-                wake_s = self._scheduler.wake_s(self._roster.active, now_s)
-                nap_s = self._config.stuck_s if wake_s is None else max(0.0, wake_s - now_s)
-                self._commands.sleep(min(nap_s, self._config.stuck_s))
+                self._commands.sleep(self._nap_s())
+
+    def _nap_s(self) -> float:
+        now_s = self._clock()
+        roster = self._roster
+        wakes = (self._scheduler.wake_s(roster.active, now_s), roster.expires_s())
+        until_s = min((w for w in wakes if w is not None), default=math.inf)
+        return min(max(0.0, until_s - now_s), self._config.stuck_s)
 
     def step(self) -> bool:
-        """One turn: commands, cancels, admission, one decoder step, the vocoder calls due.
+        """One turn: commands, cancels, admission, one decoder step, one vocoder call.
 
         Returns:
             whether anything moved.
         """
         begun_s = self._cost_clock()
         try:
-            commands = self._apply_commands()
-            gone = self._drop_cancelled()
-            admitted = self._roster.admit()
+            events = self._apply_commands()
+            events += self._drop_cancelled()
+            events += self._roster.expire()
+            events += self._roster.admit()
             moved = self._advance(begun_s)
         except Exception as error:
             _logger.exception("the engine failed; every stream is ended")
             self._fail_all(StreamTTSError(f"internal error: {type(error).__name__}"))
-            moved = True
-            commands = gone = admitted = 0
+            moved, events = True, 0
         self.compute_s += self._cost_clock() - begun_s
-        return moved or bool(commands or gone or admitted)
+        return moved or bool(events)
 
     def _apply_commands(self) -> int:
         commands = self._commands.take()
@@ -216,39 +264,53 @@ class Engine:
         gone = [s for s in self._roster.everybody if s.cancel_requested]
         for stream in gone:
             self._roster.remove(stream)
+            if stream.cancel_asked_s:
+                self.tallies.cancel_s.add(self._clock() - stream.cancel_asked_s)
             self._roster.tell(stream, stream.sink.cancelled, stream.stats())
         return len(gone)
 
     def _advance(self, begun_s: float) -> bool:
         now_s = self._clock()
-        for stream in self._roster.active:
-            self._runner.encode_ahead(stream)
-        batch = self._scheduler.choose(self._roster.active, now_s)
+        active = self._roster.active
+        self._runner.encode_ahead(active)
+        batch = self._scheduler.choose(active, now_s)
         if batch:
             self._decode(batch, now_s)
-        due = [s for s in self._roster.active if s.frames_due]
-        for frames in sorted({s.frames_due for s in due}):
-            self._vocode([s for s in due if s.frames_due == frames], frames)
-        touched = batch or due
-        if touched:
-            share_s = (self._cost_clock() - begun_s) / len(touched)
-            for stream in touched:
-                stream.compute_s += share_s
-        for stream in [s for s in self._roster.active if s.finished and not s.paused]:
+        group = self._scheduler.choose_sound(active, now_s)
+        frames = group[0].frames_due if group else 0
+        if group:
+            self._vocode(group, frames)
+        if batch or group:
+            self._share_cost(batch or group, self._cost_clock() - begun_s)
+            self._admission.took(self._clock() - now_s, len(batch), len(group) * frames)
+        for stream in [s for s in active if s.finished and not s.paused]:
             self._finish(stream)
-        self._watch()
-        return bool(touched)
+        self._watch(now_s, idle=not (batch or group))
+        return bool(batch or group)
+
+    def _share_cost(self, streams: Sequence[Stream], cost_s: float) -> None:
+        for stream in streams:
+            stream.compute_s += cost_s / len(streams)
 
     def _decode(self, batch: Sequence[Stream], now_s: float) -> None:
         rows = [Row(stream.slot, *stream.before_step()) for stream in batch]
-        for stream, made in zip(batch, self._runner.step(rows), strict=True):
+        begun_s = self._clock()
+        stepped = self._runner.step(rows)
+        self.tallies.step_s.add(self._clock() - begun_s)
+        self.tallies.step_rows.add(len(batch))
+        for stream, made in zip(batch, stepped, strict=True):
             stream.after_step(made.hazard, made.leave, made.frames)
             stream.progress_s = now_s
+            if stream.cancel_requested:
+                self.tallies.cancel_steps += 1
         self.steps += 1
         self.stream_steps += len(batch)
 
     def _vocode(self, streams: Sequence[Stream], frames: int) -> None:
+        begun_s = self._clock()
         sounds = self._runner.vocode([s.slot for s in streams], frames)
+        self.tallies.sound_s.add(self._clock() - begun_s)
+        self.tallies.sound_rows.add(len(streams))
         for stream, sound in zip(streams, sounds, strict=True):
             self._deliver(stream, sound, frames, last=False)
 
@@ -264,11 +326,14 @@ class Engine:
         chunk = Chunk(sound.samples, sound.mel, stream.on_chunk(frames), last)
         if not stream.cancel_requested:
             sent_s = self._roster.tell(stream, stream.sink.deliver, chunk)
-            stream.playout.sent(self._clock(), sent_s or 0.0)
+            self._roster.sent(stream, sent_s or 0.0)
+        self._scheduler.after_chunk(stream, self._clock())
 
-    def _watch(self) -> None:
+    def _watch(self, now_s: float, *, idle: bool) -> None:
         """Tells who waits for text, and ends who is stuck."""
-        now_s = self._clock()
+        if not idle and now_s - self._watched_s < _WATCH_S:
+            return
+        self._watched_s = now_s
         for stream in list(self._roster.active):
             if stream.paused:
                 stream.playout.excuse()
@@ -285,7 +350,7 @@ class Engine:
                 )
 
     def _rests(self, stream: Stream, now_s: float) -> bool:
-        return stream.can_step and not self._scheduler.may_step(stream, now_s)
+        return stream.can_step and self._scheduler.rests(stream, now_s)
 
     def _fail_all(self, error: StreamTTSError) -> None:
         streams = self._roster.everybody

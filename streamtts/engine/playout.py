@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-_CHUNK_S = 0.1  # what may be sent at once; a stream that rests does so until there is room for it
 _ON_TIME_S = 1e-6  # what rounding may add up to
 
 
@@ -28,7 +27,6 @@ class Playout:
         self._excused = False
         self._origin_s: float | None = None  # when the listener would have played from
         self._report: tuple[float, float] | None = None
-        self._rests = False
 
     @property
     def started(self) -> bool:
@@ -72,26 +70,13 @@ class Playout:
         """How long the listener can go on with what it has."""
         return self.sent_s - self.played_s(now_s)
 
-    def may_make(self, now_s: float) -> bool:
-        """Whether sound may be made now.
+    def room_at_s(self, now_s: float, chunk_s: float) -> float:
+        """When `chunk_s` more may be made without exceeding the lead; `now_s` for at once.
 
         What has been made but not sent does not count: it is little, and a lead shorter than it
         would never be fallen below.
         """
         if self.lead_s <= 0:
-            return True
-        bound_s = self._wake_slack_s() + _ON_TIME_S if self._rests else self._full_slack_s()
-        self._rests = self.slack_s(now_s) >= bound_s
-        return not self._rests
-
-    def wake_s(self, now_s: float) -> float:
-        """When a stream that rests may go on."""
-        return now_s + max(0.0, self.slack_s(now_s) - self._wake_slack_s())
-
-    def _full_slack_s(self) -> float:
-        """With more than this, the next chunk might exceed the lead."""
-        return max(self.lead_s - _CHUNK_S, self.lead_s / 2)
-
-    def _wake_slack_s(self) -> float:
-        """With less than this, there is room for a whole chunk again."""
-        return max(self.lead_s - 2 * _CHUNK_S, self.lead_s / 4)
+            return now_s
+        bound_s = max(self.lead_s - chunk_s, self.lead_s / 2)
+        return now_s + max(0.0, self.slack_s(now_s) - bound_s - _ON_TIME_S)

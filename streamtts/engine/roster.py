@@ -7,34 +7,53 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
+from streamtts.engine.admission import Admission
 from streamtts.engine.runner import Runner
 from streamtts.engine.stream import Status, Stream
-from streamtts.errors import StreamTTSError
+from streamtts.engine.tallies import Tallies
+from streamtts.errors import Overloaded, StreamTTSError
 
 _logger = logging.getLogger(__name__)
 _R = TypeVar("_R")
 
 
 class Roster:
-    """The streams of one engine; only its thread may call this.
+    """The streams of one engine; only its thread may call what is not marked otherwise.
 
     Args:
         runner: whose slots are given out.
+        admission: says whether one more fits.
+        tallies: counts who came and went.
+        queue: streams that may wait at most.
+        queue_s: for how long at most.
         clock: monotonic seconds.
 
     Attributes:
         waiting: for a slot, in order.
         active: those that have one.
-        underruns: of the streams that are over.
-        starved_s: of the streams that are over.
+        underruns: of all streams so far.
+        starved_s: of all streams so far.
     """
 
-    def __init__(self, runner: Runner, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        admission: Admission,
+        tallies: Tallies,
+        *,
+        queue: int,
+        queue_s: float,
+        clock: Callable[[], float],
+    ) -> None:
         self.waiting: deque[Stream] = deque()
         self.active: list[Stream] = []
         self.underruns = 0
         self.starved_s = 0.0
         self._runner = runner
+        self._admission = admission
+        self._tallies = tallies
+        self._queue = queue
+        self._queue_s = queue_s
         self._clock = clock
         self._free = list(range(runner.slots - 1, -1, -1))
 
@@ -43,19 +62,76 @@ class Roster:
         """Waiting or active."""
         return [*self.waiting, *self.active]
 
+    def check_room(self) -> int:
+        """Whether one more may come now; any thread may ask.
+
+        Returns:
+            its place in the queue, 0 when it would get a slot at once.
+
+        Raises:
+            Overloaded: the queue is full, or too long for its deadline.
+        """
+        ahead = len(self.waiting)
+        if not ahead and self._admission.admits(len(self.active)):
+            return 0
+        now_s = self._clock()
+        wait_s = self._admission.wait_s(ahead + 1, now_s)
+        if ahead >= self._queue or wait_s > self._queue_s:
+            retry_ms = self._admission.retry_after_ms(ahead, now_s)
+            raise Overloaded(
+                f"{len(self.active)} streams are being spoken, as many as this machine keeps in"
+                f" time, and {ahead} wait; retry in {retry_ms / 1000:.1f} s",
+                retry_after_ms=retry_ms,
+            )
+        return ahead + 1
+
+    def enter(self, stream: Stream) -> None:
+        """A new stream gets a slot, waits for one, or is refused."""
+        try:
+            self.check_room()
+        except Overloaded as error:
+            self._tallies.refused += 1
+            self.waiting.append(stream)
+            self.fail(stream, error)
+        else:
+            self.waiting.append(stream)
+            self.admit()
+
     def admit(self) -> int:
-        """Gives free slots to those that wait; returns to how many."""
+        """Gives slots to those that wait as long as they fit; returns to how many."""
         admitted = 0
-        while self.waiting and self._free:
+        now_s = self._clock()
+        while self.waiting and self._free and self._admission.admits(len(self.active)):
             stream = self.waiting.popleft()
             stream.slot = self._free.pop()
             stream.status = Status.ACTIVE
-            stream.progress_s = self._clock()
-            stream.queue_s = stream.progress_s - stream.submitted_s
+            stream.progress_s = now_s
+            stream.queue_s = now_s - stream.submitted_s
+            self._tallies.queue_s.add(stream.queue_s)
             self._runner.admit(stream.slot, stream.request)
             self.active.append(stream)
             admitted += 1
         return admitted
+
+    def expire(self) -> int:
+        """Refuses those that have waited until their deadline; returns how many."""
+        now_s = self._clock()
+        expired = 0
+        while self.waiting and now_s - self.waiting[0].submitted_s > self._queue_s:
+            stream = self.waiting[0]
+            retry_ms = self._admission.retry_after_ms(len(self.waiting), now_s)
+            self._tallies.expired += 1
+            why = f"no slot became free within {self._queue_s:g} s"
+            self.fail(
+                stream,
+                Overloaded(f"{why}; retry in {retry_ms / 1000:.1f} s", retry_after_ms=retry_ms),
+            )
+            expired += 1
+        return expired
+
+    def expires_s(self) -> float | None:
+        """When the first of those that wait has waited for too long."""
+        return self.waiting[0].submitted_s + self._queue_s if self.waiting else None
 
     def remove(self, stream: Stream) -> None:
         """Frees what a stream holds."""
@@ -63,11 +139,18 @@ class Roster:
             self.active.remove(stream)
             self._runner.release(stream.slot)
             self._free.append(stream.slot)
+            self._admission.left(self._clock())
         elif stream.status is Status.WAITING:
             self.waiting.remove(stream)
         stream.status = Status.OVER
-        self.underruns += stream.playout.underruns
-        self.starved_s += stream.playout.starved_s
+
+    def sent(self, stream: Stream, sound_s: float) -> None:
+        """Notes that so much more sound of a stream has gone out."""
+        playout = stream.playout
+        underruns, starved_s = playout.underruns, playout.starved_s
+        playout.sent(self._clock(), sound_s)
+        self.underruns += playout.underruns - underruns
+        self.starved_s += playout.starved_s - starved_s
 
     def fail(self, stream: Stream, error: StreamTTSError) -> None:
         """Ends a stream by an error."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,16 +16,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamtts.engine.admission import Costs
 from streamtts.engine.sink import StreamRequest
 from streamtts.engine.slots import SlotTable
 from streamtts.engine.stream import Stream
 from streamtts.engine.stretch import FrameStretcher
-from streamtts.model.acoustic import AcousticModel, DecoderState, EncoderState, Future
+from streamtts.model.acoustic import (
+    AcousticModel,
+    DecoderState,
+    EncodeJob,
+    EncoderState,
+    Future,
+)
 from streamtts.text.symbols import encode
 from streamtts.vocoder.vocoder import Vocoder, VocoderState
 
 # Every context begins with 25 ms of silence; half of it is enough, and nobody need wait for more.
 DROPPED_FRAMES = 1
+
+_ENCODED_UNITS = 64  # of one call of the encoder at most
+_LOW_ROWS = 12  # with fewer memory rows ahead of some stream, all that like more get more
+_MEASURED_ROWS = (1, 4, 16, 64, 128, 256)
+_MEASURED_SOUND = (16, 16)  # rows, frames
+_MEASURED_TIMES = 3
 
 
 class Row(NamedTuple):
@@ -65,6 +81,7 @@ class _Slot:
     skip_frames: int
     skip_samples: int
     stretcher: FrameStretcher
+    had_following: bool | None = None  # what its last step read; None before the first
     memory: deque[Tensor] = field(default_factory=deque)  # (D,) from the symbol stood on
     frames: deque[Tensor] = field(default_factory=deque)  # (R, M + 2), final, not yet sound
 
@@ -98,9 +115,10 @@ class Runner:
         self.step_frames = acoustic.reduction_factor
         self.delay_samples = vocoder.delay_samples
         self.lookahead_frames = acoustic.lookahead_frames
-        self._acoustic = acoustic
+        self._acoustic = acoustic.prepare()
         self._vocoder = vocoder
         self._f0_mean_ln = f0_mean_ln
+        self._no_memory = torch.zeros(0, acoustic.config.memory_width)
         self.reset()
 
     @torch.inference_mode()
@@ -131,25 +149,39 @@ class Runner:
         """Frees a slot."""
         self._slots.pop(slot, None)
 
-    @torch.inference_mode()
-    def encode_ahead(self, stream: Stream) -> None:
-        """Encodes what a stream needs to move; once it sounds, one unit more when few wait."""
-        while not stream.can_step and self._encode_unit(stream):
-            pass
-        if stream.sounds and stream.wants_rows:
-            self._encode_unit(stream)
+    def encode_ahead(self, streams: Sequence[Stream]) -> None:
+        """Encodes what streams need to move, and in the same breath what others will need soon.
 
-    def _encode_unit(self, stream: Stream) -> bool:
-        unit = stream.to_encode()
-        if unit is None:
-            return False
-        symbols, future = unit
-        own = self._slots[stream.slot]
-        features = torch.from_numpy(encode(symbols))
-        memory, own.encoder = self._acoustic.encode(features, own.encoder, Future(future))
-        own.memory.extend(memory.unbind(0))
-        stream.on_encoded(len(symbols), memory.shape[0])
-        return bool(symbols) or memory.shape[0] > 0
+        Args:
+            streams: those that have a slot.
+        """
+        while self._encode_units([s for s in streams if not s.can_step]):
+            pass
+        fond = [s for s in streams if s.sounds and s.wants_rows]
+        if any(s.final < _LOW_ROWS for s in fond):
+            self._encode_units(fond)
+
+    @torch.inference_mode()
+    def _encode_units(self, streams: Sequence[Stream]) -> bool:
+        """One unit more for each of them, as far as there is one; whether anything moved."""
+        found = ((s, unit) for s in streams if (unit := s.to_encode()) is not None)
+        moved = False
+        for units in iter(lambda: list(itertools.islice(found, _ENCODED_UNITS)), []):
+            owners = [self._slots[stream.slot] for stream, _ in units]
+            made = self._acoustic.encode_batch(
+                [
+                    EncodeJob(encode(symbols), own.encoder, Future(future))
+                    for (_, (symbols, future)), own in zip(units, owners, strict=True)
+                ]
+            )
+            for (stream, (symbols, _)), own, (memory, state) in zip(
+                units, owners, made, strict=True
+            ):
+                own.encoder = state
+                own.memory.extend(memory.unbind(0))
+                stream.on_encoded(len(symbols), memory.shape[0])
+                moved |= bool(symbols) or memory.shape[0] > 0
+        return moved
 
     def memory_rows(self, slot: int) -> int:
         """Memory rows that a slot holds."""
@@ -164,26 +196,29 @@ class Runner:
         """
         slots = [row.slot for row in rows]
         owners = [self._slots[slot] for slot in slots]
-        for row, own in zip(rows, owners, strict=True):
-            for _ in range(row.passed):
-                own.memory.popleft()
+        moved = [
+            i for i, (row, own) in enumerate(zip(rows, owners, strict=True)) if _moves(row, own)
+        ]
         state = self._decoder.take(slots)
-        if any(row.restart for row in rows):
-            state = self._acoustic.restart(state, torch.tensor([row.restart for row in rows]))
-        here = torch.stack([own.memory[0] for own in owners])
-        following = torch.stack(
-            [
-                own.memory[1 if row.has_following else 0]
-                for row, own in zip(rows, owners, strict=True)
-            ]
+        restarts = [i for i, row in enumerate(rows) if row.restart]
+        if restarts:
+            self._acoustic.restart(state, torch.tensor(restarts))
+        out = self._acoustic.advance(
+            torch.tensor(moved, dtype=torch.int64),
+            self._read([owners[i].memory[0] for i in moved]),
+            self._read([owners[i].memory[int(rows[i].has_following)] for i in moved]),
+            torch.tensor([rows[i].has_following for i in moved], dtype=torch.bool),
+            state,
         )
-        has_following = torch.tensor([row.has_following for row in rows])
-        out, state = self._acoustic.step(here, following, has_following, state)
         self._decoder.put(slots, state)
         hazards: list[float] = out.hazard.tolist()
         leaves: list[bool] = out.leave.tolist()
         counts = [_keep(own, out.frames[i]) for i, own in enumerate(owners)]
         return [Stepped(h, le, n) for h, le, n in zip(hazards, leaves, counts, strict=True)]
+
+    def _read(self, rows: Sequence[Tensor]) -> Tensor:
+        """Memory rows (D,) as one tensor (K, D); K may be 0."""
+        return torch.stack(list(rows)) if rows else self._no_memory
 
     @torch.inference_mode()
     def vocode(self, slots: Sequence[int], frames: int) -> list[Sound]:
@@ -216,7 +251,7 @@ class Runner:
     def finish(self, slot: int) -> Sound:
         """Everything that postnet and vocoder still hold back; the slot must be released then."""
         own = self._slots[slot]
-        rest, _ = self._acoustic.flush(self._decoder.take([slot]))
+        rest = self._acoustic.flush(self._decoder.take([slot]))
         frames = torch.cat([*own.frames, own.stretcher.push(rest[0, own.skip_frames :])])
         own.frames.clear()
         mel = frames[:, : self.n_mels].numpy() if own.request.mel else None
@@ -228,6 +263,27 @@ class Runner:
         made = torch.cat([made, self._vocoder.flush(state)[0]], dim=1)
         return Sound(_drop_late(own, made[0].numpy()), mel)
 
+    @torch.inference_mode()
+    def measure(self, clock: Callable[[], float] = time.perf_counter) -> Costs:
+        """What steps and vocoder calls take on this machine; nobody's stream is touched.
+
+        Args:
+            clock: seconds.
+        """
+        steps = []
+        for rows in sorted({min(n, self.slots) for n in _MEASURED_ROWS}):
+            every = torch.arange(rows)
+            memory = torch.zeros(rows, self._no_memory.shape[1])
+            has = torch.ones(rows, dtype=torch.bool)
+            state = self._acoustic.decoder_zeros(rows)
+            step = partial(self._acoustic.advance, every, memory, memory, has, state)
+            steps.append((rows, _least(clock, step)))
+        rows, count = _MEASURED_SOUND
+        frames = torch.zeros(rows, count, self.n_mels + 2)
+        sound = self._vocoder.zeros(rows, torch.zeros(rows, dtype=torch.int64))
+        sound_s = _least(clock, lambda: self._vocoder.step(frames, sound)) / (rows * count)
+        return Costs(tuple(steps), sound_s)
+
     def _shift(self, requests: Sequence[StreamRequest], frames: Tensor) -> Tensor:
         """Applies pitch and its range to ln F0 of frames (B, T, M + 2)."""
         if all(r.pitch == 1.0 and r.pitch_range == 1.0 for r in requests):
@@ -238,6 +294,26 @@ class Runner:
         ln_f0 = frames[..., self.n_mels]
         frames[..., self.n_mels] = (ln_f0 - self._f0_mean_ln) * scale + self._f0_mean_ln + offset
         return frames
+
+
+def _least(clock: Callable[[], float], call: Callable[[], object]) -> float:
+    """The shortest of a few calls, in seconds."""
+    call()
+    took = []
+    for _ in range(_MEASURED_TIMES):
+        begun_s = clock()
+        call()
+        took.append(clock() - begun_s)
+    return min(took)
+
+
+def _moves(row: Row, own: _Slot) -> bool:
+    """Brings a slot's memory up to a row; whether the row reads other memory than last time."""
+    for _ in range(row.passed):
+        own.memory.popleft()
+    moves = bool(row.passed) or row.restart or own.had_following is not row.has_following
+    own.had_following = row.has_following
+    return moves
 
 
 def _keep(own: _Slot, frames: Tensor) -> int:

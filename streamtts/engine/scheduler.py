@@ -1,4 +1,10 @@
-"""Who is stepped next. No torch; the clock comes from outside."""
+"""Who is stepped next, and whose frames become sound next. No torch; the clock is given.
+
+A step of many rows costs little more than a step of one, so streams that have time are stepped
+together: a *tick* wakes everybody who has room for one more chunk, and they go on side by side
+until it is made. Streams that cannot wait, because they have not begun to sound or because their
+listener is about to run dry, go first and alone, so that their steps are short.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +12,109 @@ from collections.abc import Iterable, Sequence
 
 from streamtts.engine.stream import Stream
 
+HURRY_S = 0.15  # a listener with less than this is about to run dry
+AT_EASE_S = 2.0  # an unbounded stream with more than this gives way to those with a lead
+_LONGEST_TICK_S = 0.2
+_SHORTEST_TICK_S = 0.05
+_EARLY_S = 1e-6
+
 
 class Scheduler:
-    """First chunks first, then whoever's listener runs dry soonest.
+    """First chunks first, then who runs dry soonest, then all that have room, together.
 
     Args:
-        batch_rows: rows in one step at most.
+        batch_rows: rows of one decoder step at most.
+        sound_frames: frames of one vocoder call at most, all rows together.
     """
 
-    def __init__(self, batch_rows: int) -> None:
+    def __init__(self, batch_rows: int, sound_frames: int) -> None:
         self.batch_rows = batch_rows
+        self.sound_frames = sound_frames
+        self._tick_at_s = 0.0
 
-    def choose(self, streams: Iterable[Stream], now_s: float) -> list[Stream]:
-        """The rows of the next step, in the order of their slots.
+    def choose(self, streams: Sequence[Stream], now_s: float) -> list[Stream]:
+        """The rows of the next decoder step, in the order of their slots.
 
         Args:
             streams: those that have a slot.
             now_s: the time.
         """
-        able = [s for s in streams if self.may_step(s, now_s)]
+        able = [s for s in streams if s.can_step and not s.paused and not s.frames_due]
+        hurried = [s for s in able if self.hurries(s, now_s)]
+        if any(not s.playout.started for s in hurried):
+            return self._rows(hurried, now_s)
+        if now_s >= self._tick_at_s - _EARLY_S:
+            self._tick(streams, now_s)
+        return self._rows([s for s in able if s.awake or self.hurries(s, now_s)], now_s)
+
+    def choose_sound(self, streams: Sequence[Stream], now_s: float) -> list[Stream]:
+        """Those whose frames the vocoder should take now: equally many of each, or nobody.
+
+        Args:
+            streams: those that have a slot.
+            now_s: the time.
+        """
+        due = [s for s in streams if s.frames_due]
+        if not due:
+            return []
+        due.sort(key=lambda s: self._order(s, now_s))
+        if not self.hurries(due[0], now_s) and self._first_chunk_ahead(streams):
+            return []
+        frames = due[0].frames_due
+        rows = max(1, self.sound_frames // frames)
+        return [s for s in due if s.frames_due == frames][:rows]
+
+    def after_chunk(self, stream: Stream, now_s: float) -> None:
+        """A stream has got a chunk: it goes on only if there is room for another."""
+        stream.awake = self._has_room(stream, now_s)
+
+    def hurries(self, stream: Stream, now_s: float) -> bool:
+        """Whether a stream has not begun to sound, or its listener is about to run dry."""
+        playout = stream.playout
+        if not playout.started:
+            return True
+        bound_s = min(HURRY_S, playout.lead_s / 3) if playout.lead_s > 0 else HURRY_S
+        return playout.slack_s(now_s) < bound_s
+
+    def rests(self, stream: Stream, now_s: float) -> bool:
+        """Whether a stream waits for its listener, or for the tick."""
+        return not stream.awake and not self.hurries(stream, now_s)
+
+    def wake_s(self, streams: Iterable[Stream], now_s: float) -> float | None:
+        """When the next stream that rests may go on; None when there is none."""
+        resting = [s for s in streams if not s.paused and s.can_step]
+        at_s = min((s.playout.room_at_s(now_s, s.chunk_s) for s in resting), default=None)
+        return None if at_s is None else max(at_s, self._tick_at_s)
+
+    def _tick(self, streams: Iterable[Stream], now_s: float) -> None:
+        tick_s = _LONGEST_TICK_S
+        for stream in streams:
+            stream.awake = self._has_room(stream, now_s)
+            if stream.playout.lead_s > 0:
+                tick_s = min(tick_s, stream.chunk_s)
+        self._tick_at_s = now_s + max(tick_s, _SHORTEST_TICK_S)
+
+    def _has_room(self, stream: Stream, now_s: float) -> bool:
+        return stream.playout.room_at_s(now_s, stream.chunk_s) <= now_s
+
+    def _rows(self, able: list[Stream], now_s: float) -> list[Stream]:
+        """As many as fit, those without a lead last unless their listener needs them."""
+        bounded = any(s.playout.lead_s > 0 for s in able)
+        if bounded:
+            able = [s for s in able if not self._is_at_ease(s, now_s)]
         if len(able) > self.batch_rows:
-            able.sort(key=lambda s: (s.playout.started, s.playout.slack_s(now_s), s.number))
+            able.sort(key=lambda s: self._order(s, now_s))
             del able[self.batch_rows :]
         able.sort(key=lambda s: s.slot)
         return able
 
-    def may_step(self, stream: Stream, now_s: float) -> bool:
-        """Whether text, listener and transport allow a step."""
-        if stream.paused or not stream.can_step:
-            return False
-        return stream.playout.may_make(now_s)
+    def _is_at_ease(self, stream: Stream, now_s: float) -> bool:
+        playout = stream.playout
+        return playout.lead_s <= 0 and playout.started and playout.slack_s(now_s) > AT_EASE_S
 
-    def wake_s(self, streams: Sequence[Stream], now_s: float) -> float | None:
-        """When the next stream that rests may go on; None when there is none."""
-        resting = (s for s in streams if not s.paused and s.can_step)
-        return min((s.playout.wake_s(now_s) for s in resting), default=None)
+    def _first_chunk_ahead(self, streams: Iterable[Stream]) -> bool:
+        return any(not s.playout.started and s.can_step and not s.paused for s in streams)
+
+    def _order(self, stream: Stream, now_s: float) -> tuple[bool, float, int]:
+        playout = stream.playout
+        return playout.started, playout.slack_s(now_s), stream.number

@@ -20,7 +20,10 @@ ROWS_AHEAD = 32  # memory rows made ahead of the position
 MAX_DWELL_STEPS = 160  # on one symbol, whatever the model says
 SHORT_CHUNKS = 4  # the vocoder's calls are short at first,
 SHORT_CHUNK_FRAMES = 4
-CHUNK_FRAMES = 8  # then longer
+CHUNK_FRAMES = 8  # then longer,
+MIDDLE_CHUNKS = 8
+LONG_CHUNK_FRAMES = 16  # then as long as pays, where the lead has room for it
+_LEAD_CHUNKS = 4  # chunks that a lead should hold at least
 
 _STARTS = (EDGES.index("start"), EDGES.index("both"))
 _FLUSH = MARKS.index("flush")
@@ -44,6 +47,7 @@ class Stream:
         now_s: when it was submitted.
         flush_steps: least number of steps on a pause at which text runs out.
         first_frames: what the listener's first chunk takes.
+        frame_s: seconds of sound in a frame.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Stream:
         *,
         flush_steps: int,
         first_frames: int,
+        frame_s: float,
     ) -> None:
         self.number = number
         self.request = request
@@ -68,8 +73,13 @@ class Stream:
         self.playout = Playout(request.lead_s)
         self.flush_steps = flush_steps
         self.first_frames = first_frames
+        self._frame_s = frame_s
+        self._largest_frames = _largest_chunk(request.lead_s, frame_s)
+        self.chunk_s = self._largest_frames * frame_s  # what must fit into the lead
+        self.awake = True  # takes part in the steps that the scheduler makes together
         # Set by any thread, read by the engine's.
         self.cancel_requested = False
+        self.cancel_asked_s = 0.0
         self.paused = False
         # The text: symbols from the one stood on.
         self.symbols: deque[Symbol] = deque()
@@ -94,6 +104,8 @@ class Stream:
 
     def feed(self, symbols: Sequence[Symbol]) -> None:
         """Takes whole words and pauses."""
+        if symbols and self.encoded == len(self.symbols) and not self.can_step:
+            self.playout.held = True  # whatever comes late now was late as text
         self.symbols.extend(symbols)
         self.starved_told = self.starved_told and not symbols
 
@@ -138,8 +150,8 @@ class Stream:
 
     @property
     def wants_rows(self) -> bool:
-        """Fewer memory rows are there than it likes to have."""
-        return self.final < ROWS_AHEAD
+        """Fewer memory rows are there than it likes to have, and there is more to encode."""
+        return self.final < ROWS_AHEAD and self.encoded < len(self.symbols)
 
     def _unit_length(self, index: int) -> int:
         stop = min(len(self.symbols), index + MAX_UNIT_SYMBOLS)
@@ -243,10 +255,18 @@ class Stream:
         """Frames that the vocoder should take now; the cuts depend on the text alone."""
         if self.left and self._is_flushed(0) and not self.lingers:
             return self.frames_pending
-        size = SHORT_CHUNK_FRAMES if self._chunks < SHORT_CHUNKS else CHUNK_FRAMES
-        if self._chunks == 0:
-            size = self.first_frames
+        if self.frames_pending < SHORT_CHUNK_FRAMES:
+            return 0
+        size = self._chunk_frames()
         return size if self.frames_pending >= size else 0
+
+    def _chunk_frames(self) -> int:
+        if self._chunks == 0:
+            return self.first_frames
+        if self._chunks < SHORT_CHUNKS:
+            return SHORT_CHUNK_FRAMES
+        largest = CHUNK_FRAMES if self._chunks < MIDDLE_CHUNKS else LONG_CHUNK_FRAMES
+        return min(largest, self._largest_frames)
 
     def on_chunk(self, frames: int) -> tuple[Step, ...]:
         """Notes that `frames` went to the vocoder; returns the steps that were made meanwhile."""
@@ -264,3 +284,13 @@ class Stream:
             self.playout.underruns,
             self.playout.starved_s,
         )
+
+
+def _largest_chunk(lead_s: float, frame_s: float) -> int:
+    """Frames of a vocoder call at most, so that a lead holds a few of them."""
+    if lead_s <= 0:
+        return LONG_CHUNK_FRAMES
+    frames = LONG_CHUNK_FRAMES
+    while frames > SHORT_CHUNK_FRAMES and frames * frame_s * _LEAD_CHUNKS > lead_s:
+        frames //= 2
+    return frames

@@ -26,7 +26,7 @@ def frame(
         event: what happened.
         context_id: of the context.
         handle: the context's number in binary frames.
-        queue_position: contexts in front of this one, for `opened`.
+        queue_position: contexts of its connection in front of this one, for `opened`.
         base64: chunks as JSON, for clients that asked for `transport` base64.
 
     Returns:
@@ -59,7 +59,7 @@ def _opened(
         handle=handle,
         audio=None if event.audio is None else parts.AudioInfo(**event.audio._asdict()),
         mel=UNSET if event.mel is None else parts.MelInfo(**event.mel._asdict()),
-        queue_position=queue_position,
+        queue_position=queue_position + event.queue_position,
     )
 
 

@@ -288,9 +288,9 @@ def test_sound_is_made_no_further_ahead_than_the_lead():
             engine.feed(stream, piece)
     run_dry(engine)
     assert 0.4 <= stream.playout.sent_s <= 0.5
-    clock.now_s += stream.playout.sent_s - 0.3 - 0.01
+    clock.now_s += stream.playout.sent_s - 0.4 - 0.01
     assert run_dry(engine) == 0  # it rests until there is room for a whole chunk
-    clock.now_s += 0.02
+    clock.now_s += 0.1
     run_dry(engine)
     played_s = clock.now_s - 100.0
     assert 0.4 <= stream.playout.sent_s - played_s <= 0.5
@@ -411,12 +411,45 @@ def test_every_queue_has_an_end():
         engine.feed(stream, [])
     with pytest.raises(Overloaded):
         engine.feed(stream, [])
-    for _ in range(engine.capacity):
-        engine.step()
-        engine.submit(REQUEST, Listener())
     engine.step()
-    with pytest.raises(Overloaded):
+    waiting = [engine.submit(REQUEST, Listener()) for _ in range(2)]
+    engine.step()
+    assert engine.waiting == 2
+    with pytest.raises(Overloaded, match="retry in") as refusal:
         engine.submit(REQUEST, Listener())
+    assert refusal.value.retry_after_ms >= 250
+    engine.cancel(waiting[0])
+    engine.step()
+    engine.submit(REQUEST, Listener())
+
+
+def test_a_burst_is_refused_by_the_engine_itself():
+    engine = fake_engine(fake_runner(slots=1), queue=2)
+    listeners = [Listener() for _ in range(6)]
+    for listener in listeners:  # nobody has been counted yet
+        engine.submit(REQUEST, listener)
+    engine.step()
+    assert (engine.active, engine.waiting) == (1, 2)
+    assert [listener.error is not None for listener in listeners] == [False] * 3 + [True] * 3
+    assert {e.code for listener in listeners if (e := listener.error)} == {"capacity"}
+    assert engine.tallies.refused == 3
+
+
+def test_who_waits_too_long_is_told_when_to_come_back():
+    clock = FakeClock()
+    engine = fake_engine(fake_runner(slots=1), clock=clock)
+    engine.submit(REQUEST, Listener())
+    late = Listener()
+    engine.submit(REQUEST, late)
+    engine.step()
+    clock.now_s += 2.9
+    engine.step()
+    assert not late.over
+    clock.now_s += 0.2
+    engine.step()
+    assert late.error is not None
+    assert (late.error.code, late.error.retry_after_ms is None) == ("capacity", False)
+    assert (engine.waiting, engine.tallies.expired) == (0, 1)
 
 
 def test_an_ended_stream_without_symbols_ends():

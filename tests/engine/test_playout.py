@@ -59,23 +59,25 @@ def test_the_listener_never_plays_what_it_does_not_have():
 
 
 def test_the_lead_bounds_what_may_be_made():
-    playout = Playout(lead_s=0.5)
-    assert playout.may_make(10.0)
-    playout.sent(10.0, 0.39)
-    assert playout.may_make(10.0)
+    playout = Playout(lead_s=1.0)
+    assert playout.room_at_s(10.0, 0.2) == 10.0
+    playout.sent(10.0, 0.8)
+    assert playout.room_at_s(10.0, 0.2) == 10.0
     playout.sent(10.0, 0.1)
-    assert not playout.may_make(10.0)  # the next 100 ms might be too much
-    # It rests until there is room for them and some time to make them.
-    assert not playout.may_make(10.1)
-    assert playout.wake_s(10.1) == pytest.approx(10.19)
-    assert playout.may_make(10.19)
-    free = Playout(lead_s=0.0)
-    free.sent(10.0, 1e9)
-    assert free.may_make(10.0)
+    assert playout.room_at_s(10.0, 0.2) == pytest.approx(10.1, abs=1e-5)
+    assert playout.room_at_s(10.15, 0.2) == 10.15
+    playout.report(10.15, 0.0)  # the listener has not even begun
+    assert playout.room_at_s(10.15, 0.2) == pytest.approx(10.25, abs=1e-5)
 
 
 def test_a_tiny_lead_still_moves():
     playout = Playout(lead_s=0.02)
-    playout.sent(10.0, 0.04)
-    assert not playout.may_make(10.0)
-    assert playout.may_make(10.036)
+    assert playout.room_at_s(10.0, 0.05) == 10.0
+    playout.sent(10.0, 0.05)
+    assert playout.room_at_s(10.0, 0.05) == pytest.approx(10.04, abs=1e-5)
+
+
+def test_without_a_lead_there_is_always_room():
+    playout = Playout(lead_s=0.0)
+    playout.sent(10.0, 1000.0)
+    assert playout.room_at_s(10.0, 0.2) == 10.0

@@ -1,14 +1,15 @@
 from dataclasses import replace
 
+import pytest
 from support.fake_voice import REQUEST, Listener, pause, word
 
-from streamtts.engine.scheduler import Scheduler
+from streamtts.engine.scheduler import HURRY_S, Scheduler
 from streamtts.engine.stream import Stream
 
 
 def ready_stream(number, slot, *, lead_s=0.0):
     request = replace(REQUEST, lead_s=lead_s)
-    stream = Stream(number, request, Listener(), 0.0, flush_steps=4, first_frames=6)
+    stream = Stream(number, request, Listener(), 0.0, flush_steps=4, first_frames=6, frame_s=0.0125)
     stream.slot = slot
     stream.feed([pause(), *word(0), pause("period", 0, ends=True)])
     stream.end()
@@ -19,31 +20,111 @@ def ready_stream(number, slot, *, lead_s=0.0):
     return stream
 
 
+def sounding(number, slot, slack_s, *, lead_s=2.0, now_s=1.0):
+    stream = ready_stream(number, slot, lead_s=lead_s)
+    stream.playout.sent(now_s, slack_s)
+    return stream
+
+
+def numbers(streams):
+    return [s.number for s in streams]
+
+
 def test_all_that_can_move_move_in_the_order_of_their_slots():
     streams = [ready_stream(1, 2), ready_stream(2, 0), ready_stream(3, 1)]
     streams[2].paused = True
-    chosen = Scheduler(8).choose(streams, 1.0)
+    chosen = Scheduler(8, 256).choose(streams, 1.0)
     assert [s.slot for s in chosen] == [0, 2]
 
 
-def test_first_chunks_first_then_least_slack():
-    streams = [ready_stream(i, i) for i in range(4)]
-    streams[0].playout.sent(1.0, 0.9)
-    streams[1].playout.sent(1.0, 0.3)
-    streams[2].playout.sent(1.0, 0.5)
-    scheduler = Scheduler(2)
-    assert [s.number for s in scheduler.choose(streams, 1.1)] == [1, 3]
-    streams[3].playout.sent(1.1, 9.0)
-    assert [s.number for s in scheduler.choose(streams, 1.1)] == [1, 2]
+def test_first_chunks_go_alone_but_for_those_about_to_run_dry():
+    streams = [
+        ready_stream(1, 0, lead_s=2.0),
+        sounding(2, 1, 1.0),
+        sounding(3, 2, HURRY_S / 2),
+    ]
+    scheduler = Scheduler(8, 256)
+    assert numbers(scheduler.choose(streams, 1.0)) == [1, 3]
+    streams[0].playout.sent(1.0, 0.5)
+    assert numbers(scheduler.choose(streams, 1.0)) == [1, 2, 3]
+
+
+def test_when_the_batch_is_full_whoever_runs_dry_soonest_is_in_it():
+    streams = [sounding(1, 0, 0.9), sounding(2, 1, 0.3), sounding(3, 2, 0.5)]
+    assert numbers(Scheduler(2, 256).choose(streams, 1.0)) == [2, 3]
+    streams.append(ready_stream(4, 3, lead_s=2.0))
+    streams[1].playout.report(1.0, 0.25)
+    assert numbers(Scheduler(1, 256).choose(streams, 1.0)) == [4]
+
+
+def test_a_tick_wakes_all_that_have_room_together():
+    early, late, full = sounding(1, 0, 1.7), sounding(2, 1, 1.75), sounding(3, 2, 2.0)
+    streams = [early, late, full]
+    scheduler = Scheduler(8, 256)
+    assert numbers(scheduler.choose(streams, 1.0)) == [1, 2]
+    for stream in (early, late):
+        stream.playout.sent(1.0, 0.3)
+        scheduler.after_chunk(stream, 1.0)
+    assert scheduler.choose(streams, 1.0) == []
+    assert scheduler.wake_s(streams, 1.0) == pytest.approx(1.2)  # not before the next tick,
+    assert scheduler.choose(streams, 1.19) == []  # although two have had room since 1.15
+    assert numbers(scheduler.choose(streams, 1.2 + 1e-5)) == [1, 3]
+    assert numbers(scheduler.choose(streams, 1.45)) == [1, 2, 3]
+
+
+def test_short_leads_tick_as_often_as_their_chunks():
+    stream = sounding(1, 0, 0.3, lead_s=0.3)
+    scheduler = Scheduler(8, 256)
+    assert stream.chunk_s == pytest.approx(0.05)
+    assert scheduler.choose([stream], 1.0) == []
+    assert scheduler.wake_s([stream], 1.0) == pytest.approx(1.05)
+
+
+def test_who_has_frames_for_the_vocoder_is_not_stepped():
+    stream = sounding(1, 0, 0.5)
+    stream.frames_pending = 16
+    scheduler = Scheduler(8, 256)
+    assert scheduler.choose([stream], 1.0) == []
+    assert scheduler.choose_sound([stream], 1.0) == [stream]
+
+
+def test_a_vocoder_call_takes_equal_chunks_and_no_more_than_fit():
+    streams = [sounding(i, i, 1.0 - 0.1 * i) for i in range(5)]
+    for stream in streams:
+        stream.frames_pending = 16
+        stream.on_chunk(0)
+    streams[1].frames_pending = 6  # its first chunk is out, the short ones take 4
+    assert numbers(Scheduler(8, 16).choose_sound(streams, 1.0)) == [4, 3, 2, 1]
+    streams[4].paused = True  # what is made is delivered all the same
+    assert numbers(Scheduler(8, 8).choose_sound(streams, 1.0)) == [4, 3]
+    assert Scheduler(8, 8).choose_sound([], 1.0) == []
+
+
+def test_the_vocoder_waits_for_a_first_chunk_unless_somebody_runs_dry():
+    first, easy = ready_stream(1, 0, lead_s=2.0), sounding(2, 1, 1.0)
+    easy.frames_pending = 16
+    scheduler = Scheduler(8, 256)
+    assert scheduler.choose_sound([first, easy], 1.0) == []
+    assert scheduler.choose_sound([first, easy], 1.9) == [easy]
+
+
+def test_who_wants_it_as_fast_as_possible_gives_way_to_listeners():
+    fast, listener = sounding(1, 0, 60.0, lead_s=0.0), sounding(2, 1, 0.5)
+    scheduler = Scheduler(8, 256)
+    assert numbers(scheduler.choose([fast, listener], 1.0)) == [2]
+    assert numbers(scheduler.choose([fast], 1.0)) == [1]
+    slow = sounding(3, 2, 1.0, lead_s=0.0)
+    assert numbers(scheduler.choose([fast, listener, slow], 1.0)) == [2, 3]
 
 
 def test_rest_and_wake():
-    stream = ready_stream(1, 0, lead_s=0.5)
-    scheduler = Scheduler(8)
-    stream.playout.sent(1.0, 0.5)
+    stream = sounding(1, 0, 0.5, lead_s=0.5)
+    scheduler = Scheduler(8, 256)
     assert scheduler.choose([stream], 1.0) == []
-    assert abs(scheduler.wake_s([stream], 1.0) - 1.2) < 1e-9
-    assert scheduler.choose([stream], 1.2) == [stream]
+    assert scheduler.rests(stream, 1.0)
+    wake_s = scheduler.wake_s([stream], 1.0)
+    assert wake_s == pytest.approx(1.1, abs=1e-4)
+    assert scheduler.choose([stream], wake_s) == [stream]
     stream.paused = True
     assert scheduler.wake_s([stream], 1.0) is None
     assert scheduler.wake_s([], 1.0) is None

@@ -4,7 +4,9 @@ from streamtts.engine.stream import MAX_DWELL_STEPS, MAX_UNIT_SYMBOLS, Stream
 
 
 def new_stream(flush_steps=4):
-    return Stream(1, REQUEST, Listener(), 0.0, flush_steps=flush_steps, first_frames=6)
+    return Stream(
+        1, REQUEST, Listener(), 0.0, flush_steps=flush_steps, first_frames=6, frame_s=0.0125
+    )
 
 
 def encode_all(stream, lookahead=3):

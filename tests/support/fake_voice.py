@@ -248,6 +248,7 @@ def fake_service(
     slots: int = 4,
     queue: int = 4,
     chars_per_context: int = 20_000,
+    all_contexts: int = 4096,
     idle_s: float = 60.0,
     clock: Callable[[], float] | None = None,
     make_front_end: MakeFrontEnd = lambda text_format, normalize: FakeFrontEnd(),
@@ -255,7 +256,9 @@ def fake_service(
     """A service of a tiny voice; `turn` it by hand, or `start` it with a real clock."""
     clock = clock or FakeClock()
     engine = fake_engine(fake_runner(slots), clock=clock, queue=queue)
-    limits = LimitsConfig(chars_per_context=chars_per_context, idle_s=idle_s)
+    limits = LimitsConfig(
+        chars_per_context=chars_per_context, all_contexts=all_contexts, idle_s=idle_s
+    )
     return Service(engine, ["tiny"], limits, make_front_end, clock=clock)
 
 

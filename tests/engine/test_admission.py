@@ -1,0 +1,69 @@
+import pytest
+
+from streamtts.engine.admission import NO_COSTS, TARGET_LOAD, Admission, Costs
+
+COSTS = Costs(((1, 0.001), (10, 0.002), (100, 0.011)), 0.00002)
+
+
+def admission(costs=COSTS, slots=500):
+    return Admission(costs, steps_per_s=40.0, frames_per_s=80.0, slots=slots)
+
+
+def test_steps_between_and_beyond_the_measured_ones():
+    assert COSTS.step_s(0) == 0.0
+    assert COSTS.step_s(1) == 0.001
+    assert COSTS.step_s(55) == pytest.approx(0.0065)
+    assert COSTS.step_s(100) == pytest.approx(0.011)
+    assert COSTS.step_s(200) == pytest.approx(0.022)
+
+
+def test_as_many_are_admitted_as_the_machine_keeps_in_time():
+    gate = admission()
+    n = gate.capacity
+    assert 100 < n < 200
+    assert gate.load(n) <= TARGET_LOAD < gate.load(n + 1)
+    assert gate.admits(n - 1)
+    assert not gate.admits(n)
+
+
+def test_a_machine_that_slows_down_admits_fewer_and_recovers():
+    gate = admission()
+    before = gate.capacity
+    for _ in range(500):
+        gate.took(2 * COSTS.step_s(50), 50, 0)
+    assert gate.pressure == pytest.approx(2.0, rel=0.1)
+    assert gate.capacity < 0.6 * before
+    for _ in range(1000):
+        gate.took(COSTS.step_s(50) + 160 * COSTS.sound_s, 50, 160)
+    assert gate.capacity == pytest.approx(before, rel=0.05)
+
+
+def test_one_bad_turn_shuts_nobody_out():
+    gate = admission()
+    before = gate.capacity
+    gate.took(0.1, 10, 0)  # fifty times as long as it should have taken
+    assert gate.capacity > 0.8 * before
+
+
+def test_the_first_one_always_fits_and_slots_bound_all():
+    gate = admission(slots=3)
+    for _ in range(5000):
+        gate.took(10.0, 100, 100)
+    assert gate.admits(0)
+    assert not gate.admits(1)
+    assert gate.capacity == 1
+    unmeasured = admission(NO_COSTS, slots=3)
+    unmeasured.took(1.0, 1, 1)
+    assert [unmeasured.admits(n) for n in range(4)] == [True, True, True, False]
+
+
+def test_the_wait_follows_from_what_leaves():
+    gate = admission()
+    assert gate.wait_s(5, 100.0) == 0.0
+    assert gate.retry_after_ms(5, 100.0) == 250
+    for i in range(20):
+        gate.left(100.0 + 0.5 * i)
+    assert gate.wait_s(1, 110.0) == pytest.approx(0.5)
+    assert gate.wait_s(10, 110.0) == pytest.approx(5.0)
+    assert gate.retry_after_ms(9, 110.0) == pytest.approx(5000)
+    assert gate.wait_s(10, 200.0) == 0.0  # that was long ago
