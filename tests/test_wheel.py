@@ -68,7 +68,8 @@ def environment(site):
 def test_the_wheel_carries_what_a_server_needs(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"streamtts/py.typed", "streamtts/protocol/PROTOCOL.md"} <= names
-    assert "streamtts/configs/default.toml" in names
+    configs = (ROOT / "streamtts" / "configs").iterdir()
+    assert {f"streamtts/configs/{path.name}" for path in configs} <= names
     shipped = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "streamtts" / "voices").rglob("*")

@@ -15,7 +15,7 @@ from streamtts.audio.encode import available_encodings
 from streamtts.audio.formats import SAMPLE_RATES, resolve
 from streamtts.config import Config
 from streamtts.errors import BadField, UnknownVoice
-from streamtts.protocol import parts
+from streamtts.protocol import messages, parts
 from streamtts.protocol.codec import ENUMS, shown
 from streamtts.server.metrics import Metrics
 from streamtts.server.security import Keys
@@ -43,6 +43,10 @@ class Peer(Protocol):
     """
 
     begun: bool
+
+    @property
+    def outbox(self) -> tuple[int, bool]:
+        """Bytes that wait for the client, and whether they are so many that it is not served."""
 
     def drain(self) -> None:
         """Closes with 1001 as soon as nothing is being said."""
@@ -81,6 +85,7 @@ class Gateway:
         self.voices: tuple[parts.VoiceInfo, ...] = ()
         self.encodings = available_encodings()
         self.metrics = Metrics()
+        self.metrics.outboxes = self._outboxes
         self.all_metrics: Callable[[], Awaitable[bytes]] | None = None  # set among `workers`
         self.peers: set[Peer] = set()
         self.quiet = asyncio.Event()  # set while there is no peer
@@ -90,12 +95,13 @@ class Gateway:
         """A connection begins."""
         self.peers.add(peer)
         self.quiet.clear()
-        self.metrics.connections.inc()
+        self.metrics.connections += 1
+        self.metrics.connected += 1
 
     def leave(self, peer: Peer) -> None:
         """A connection is over."""
         self.peers.discard(peer)
-        self.metrics.connections.dec()
+        self.metrics.connections -= 1
         if not self.peers:
             self.quiet.set()
 
@@ -105,10 +111,12 @@ class Gateway:
         self.service = service
         self.metrics.watch(service)
         self.phase = Phase.READY
+        self.metrics.ready = True
 
     def drain(self) -> None:
         """Lets what is being said be said; takes nothing new."""
         self.phase = Phase.DRAINING
+        self.metrics.ready = False
         if self.service is not None:
             self.service.drain()
         for peer in tuple(self.peers):
@@ -118,6 +126,17 @@ class Gateway:
         """Closes every connection now; their contexts are cancelled."""
         for peer in tuple(self.peers):
             peer.stop(1001, "the server is going away")
+
+    def greeting(self, session_id: str) -> messages.Ready:
+        """The first message of every connection."""
+        return messages.Ready(
+            session_id=session_id,
+            server=SERVER,
+            voices=self.voices,
+            audio=self.audio(),
+            limits=self.limits(),
+            capabilities=self.capabilities(),
+        )
 
     def limits(self) -> parts.Limits:
         """What one connection may ask for."""
@@ -180,6 +199,9 @@ class Gateway:
             encoding = shown(settings.audio.encoding)
             raise BadField(f"audio.encoding: {encoding} is not one of {able}")
         return msgspec.structs.replace(settings, audio=resolve(settings.audio, voice.sample_rate))
+
+    def _outboxes(self) -> list[tuple[int, bool]]:
+        return [peer.outbox for peer in self.peers]
 
     def _voice(self, voice_id: str | None) -> parts.VoiceInfo:
         for voice in self.voices:

@@ -24,8 +24,10 @@ def refusal(websocket: WebSocket, gateway: Gateway) -> PlainTextResponse | None:
         listen=config.host,
         allowed=config.origins,
     ):
+        gateway.metrics.refused["origin"] += 1
         return PlainTextResponse("origin not allowed: see server.origins\n", 403)
     if gateway.phase is not Phase.READY:
+        gateway.metrics.refused["phase"] += 1
         text = f"{Loading.code}: the server is {gateway.phase.value}\n"
         return PlainTextResponse(text, 503, headers={"retry-after": "1"})
     return None

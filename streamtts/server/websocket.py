@@ -29,7 +29,7 @@ from streamtts.protocol.actions import (
 from streamtts.protocol.codec import encode
 from streamtts.protocol.session import ServerSession
 from streamtts.server.cut import endings
-from streamtts.server.gateway import SERVER, Gateway
+from streamtts.server.gateway import Gateway
 from streamtts.server.handshake import refusal, turn_away
 from streamtts.server.outbox import Entry, Outbox
 from streamtts.server.security import choose_subprotocol, shown_keys
@@ -60,8 +60,10 @@ async def stream(gateway: Gateway, scope: Scope, receive: Receive, send: SendMes
     del websocket  # the headers need not live as long as the connection
     scope["headers"] = []
     if not welcome:
+        gateway.metrics.refused["key"] += 1
         await turn_away(send, Unauthorized("no key, or a wrong one"), 1008)
     elif len(gateway.peers) >= gateway.config.server.connections:
+        gateway.metrics.refused["connections"] += 1
         error = Overloaded("too many connections are open", retry_after_ms=CROWDED_RETRY_MS)
         await turn_away(send, error, 1013)
     else:
@@ -100,6 +102,7 @@ class Connection:
         self._inbox = queue.SimpleQueue()
         self._woken = False
         self._closed = False
+        self._given_up = False
         self._draining = False
         self._close = (1000, "bye")
         self.begun = False
@@ -107,7 +110,7 @@ class Connection:
     async def run(self) -> None:
         """Serves the client until the connection is closed."""
         self._gateway.join(self)
-        self._put(Send(encode(self._ready())))
+        self._put(Send(encode(self._gateway.greeting(self._session_id))))
         writer = asyncio.create_task(self._write(), name=f"writer {self._session_id}")
         try:
             await self._read()
@@ -136,22 +139,23 @@ class Connection:
         else:
             self._hang_up(code, reason)
 
+    @property
+    def outbox(self) -> tuple[int, bool]:
+        """Bytes that wait for the client, and whether they are so many that it is not served."""
+        return self._outbox.bytes, self._outbox.full
+
     def check_stalled(self) -> None:
         """Closes a client that has read nothing for too long."""
         limit_s = self._gateway.config.server.slow_reader_s
-        if not self._closed and self._outbox.stalled_s() > limit_s:
-            logger.info("slow reader session=%s", self._session_id)
-            self.stop(1008, f"slow reader: nothing was read for {limit_s:g} s")
+        if self._outbox.stalled_s() > limit_s:
+            self._give_up(f"nothing was read for {limit_s:g} s")
 
-    def _ready(self) -> messages.Ready:
-        return messages.Ready(
-            session_id=self._session_id,
-            server=SERVER,
-            voices=self._gateway.voices,
-            audio=self._gateway.audio(),
-            limits=self._gateway.limits(),
-            capabilities=self._gateway.capabilities(),
-        )
+    def _give_up(self, why: str) -> None:
+        if not self._given_up:
+            self._given_up = True
+            self._gateway.metrics.slow_closes += 1
+            logger.info("slow reader session=%s", self._session_id)
+            self.stop(1008, f"slow reader: {why}")
 
     # --- the socket
 
@@ -179,11 +183,12 @@ class Connection:
     async def _send(self, frame: str | bytes) -> None:
         kind = "bytes" if isinstance(frame, bytes) else "text"
         await self._send_message({"type": "websocket.send", kind: frame})
+        self._gateway.metrics.sent_bytes += len(frame)
 
     def _put(self, send: Send) -> None:
         entry = Entry(send.frame, send.record, send.droppable, send.sample)
         if not self._outbox.put(entry, urgent=send.urgent):
-            self.stop(1008, "slow reader: too much is waiting")
+            self._give_up("too much is waiting")
 
     def _finish(self, code: int, reason: str) -> None:
         self._close = (code, reason)
@@ -219,8 +224,6 @@ class Connection:
             record, event = self._inbox.get_nowait()
             if self._closed or record.over:
                 continue
-            if isinstance(event, events.Started):
-                self._gateway.metrics.ttfa.observe(event.ttfa_ms / 1000)
             self._perform(self._session.event(record, event))
             if record.over:
                 self._contexts.pop(record, None)
