@@ -1,0 +1,321 @@
+"""The one place that knows aiomqtt and paho: a session with a broker that comes back by itself.
+
+aiomqtt connects and keeps the connection alive. Three things go past it to the paho client that it
+wraps: acknowledging a message by hand, publishing without waiting, and whether the broker still
+knew the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiomqtt
+from paho.mqtt import client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from streamtts.mqtt.broker import Broker, Inbound, Will
+from streamtts.mqtt.outgoing import Outbox, Publication
+
+KEEPALIVE_S = 20
+CONNECT_TIMEOUT_S = 10.0
+FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.5, 30.0
+STABLE_S = 10.0  # a connection that lasted so long starts the backoff anew
+MAX_PACKET_BYTES = 2_097_152
+SEND_QUEUE_PACKETS = 2000  # that the socket does not take; sound beyond is thrown away
+_QUEUE_SLACK = 256  # QoS 0 messages on top of those that wait to be acknowledged
+
+logger = logging.getLogger(__name__)
+_paho_logger = logging.getLogger(f"{__name__}.paho")
+
+
+class Session:
+    """A session that the broker keeps while we are away.
+
+    Args:
+        broker: where.
+        identifier: the session's name; whoever connects with it takes it over.
+        receive_maximum: messages handed to us before we have acknowledged the first.
+        on_message: called on the loop, one at a time; acknowledges each message itself.
+        on_up: told after every connect, before any message, whether the broker still knew us.
+        on_down: told when a connection is lost.
+        will: said by the broker when we vanish.
+        fresh: begin without what an earlier process of this identifier left.
+        lasting: come back after a loss; otherwise `run` ends.
+        jitter: between 0 and 1, at random.
+
+    Attributes:
+        connected: now.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        identifier: str,
+        *,
+        receive_maximum: int,
+        on_message: Callable[[Inbound], None],
+        on_up: Callable[[bool], None] = lambda present: None,
+        on_down: Callable[[], None] = lambda: None,
+        will: Will | None = None,
+        fresh: bool = False,
+        lasting: bool = True,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.identifier = identifier
+        self.connected = False
+        self._broker = broker
+        self._receive_maximum = receive_maximum
+        self._on_message = on_message
+        self._on_up = on_up
+        self._on_down = on_down
+        self._will = will
+        self._fresh = fresh
+        self._lasting = lasting
+        self._jitter = jitter
+        self._filters: dict[str, int] = {}
+        self._outbox = Outbox()
+        self._client: paho.Client | None = None
+        self._present = False
+        self._again: set[int] = set()  # numbers of messages that the broker marks so
+        self._v5 = broker.version == "5"
+
+    # --- what its user calls, on the loop
+
+    async def run(self) -> None:
+        """Connects, and connects again, until cancelled (or once, when not `lasting`)."""
+        attempt = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            began_s = loop.time()
+            try:
+                await self._connection()
+            except (aiomqtt.MqttError, OSError, ValueError) as error:
+                self._report(error, attempt)
+            if not self._lasting:
+                return
+            attempt = 1 if loop.time() - began_s > STABLE_S else attempt + 1
+            backoff_s = min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(attempt - 1, 10))
+            await asyncio.sleep(backoff_s * (0.5 + self._jitter() / 2))
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        correlation: bytes | None = None,
+    ) -> bool:
+        """Sends a message without waiting.
+
+        QoS 1 goes out again after a reconnect until the broker has confirmed it. QoS 0 is thrown
+        away when there is no connection, or one that takes nothing.
+
+        Returns:
+            whether it went out or will.
+        """
+        publication = Publication(topic, payload, qos, retain, expiry_s, correlation)
+        client = self._client
+        if qos and self._outbox.full:
+            return False
+        if client is None:
+            return qos > 0 and self._outbox.put(publication)
+        if not qos and len(client._out_packet) > SEND_QUEUE_PACKETS:
+            return False
+        return self._send(client, publication)
+
+    def subscribe(self, topic_filter: str, qos: int = 1) -> None:
+        """Subscribes now and after every reconnect; ahead of whatever is published next."""
+        self._filters[topic_filter] = qos
+        if self._client is not None:
+            self._client.subscribe(topic_filter, qos)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Wants no more of a filter."""
+        self._filters.pop(topic_filter, None)
+        if self._client is not None:
+            self._client.unsubscribe(topic_filter)
+
+    async def flushed(self, timeout_s: float) -> bool:
+        """Waits until the broker has confirmed every QoS 1 message; whether it has."""
+        return await self._outbox.empty(timeout_s)
+
+    def forget(self) -> None:
+        """Lets the broker drop the session as soon as we go (MQTT 5)."""
+        if self._client is not None and self._v5:
+            properties = _properties(PacketTypes.DISCONNECT, SessionExpiryInterval=0)
+            self._client.disconnect(properties=properties)
+
+    # --- a connection
+
+    async def _connection(self) -> None:
+        if self._fresh and not self._v5:  # 3.1.1 forgets a session only by a clean one
+            async with self._connect(clean=True):
+                pass
+            self._fresh = False
+        async with self._connect(clean=self._fresh) as client:
+            self._fresh = False
+            try:
+                self._begin(client._client)
+                async for message in client.messages:
+                    self._take(message, client._client)
+            finally:
+                self._end()
+
+    @contextlib.asynccontextmanager
+    async def _connect(self, *, clean: bool) -> AsyncIterator[aiomqtt.Client]:
+        client = self._make_client(clean=clean)
+        try:
+            async with client:
+                yield client
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                client._client._sock_close()  # whatever state it is in
+            if client._disconnected.done() and not client._disconnected.cancelled():
+                client._disconnected.exception()  # it has been told, or nobody wants to know
+
+    def _make_client(self, *, clean: bool) -> aiomqtt.Client:
+        broker, properties = self._broker, None
+        if self._v5:
+            properties = _properties(
+                PacketTypes.CONNECT,
+                SessionExpiryInterval=broker.session_s,
+                ReceiveMaximum=self._receive_maximum,
+                MaximumPacketSize=MAX_PACKET_BYTES,
+            )
+        self._again.clear()
+        will = self._will and aiomqtt.Will(self._will.topic, self._will.payload, 1, True)
+        client = aiomqtt.Client(
+            broker.host,
+            broker.port,
+            username=broker.username or None,
+            password=broker.password or None,
+            logger=_paho_logger,
+            identifier=self.identifier,
+            protocol=aiomqtt.ProtocolVersion.V5 if self._v5 else aiomqtt.ProtocolVersion.V311,
+            will=will,
+            clean_session=None if self._v5 else clean,
+            clean_start=clean,
+            timeout=CONNECT_TIMEOUT_S,
+            keepalive=KEEPALIVE_S,
+            max_queued_incoming_messages=self._receive_maximum + _QUEUE_SLACK,
+            properties=properties,
+            tls_context=broker.tls,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+        self._hook(client._client)
+        return client
+
+    def _hook(self, wrapped: paho.Client) -> None:
+        wrapped.manual_ack_set(True)
+        wrapped.suppress_exceptions = True  # a topic that is no UTF-8 is logged and skipped
+        inner: Any = wrapped.on_connect
+        inner_message: Any = wrapped.on_message
+
+        def on_connect(
+            client: paho.Client, userdata: Any, flags: Any, code: ReasonCode, props: Any
+        ) -> None:
+            self._present = bool(flags.session_present)
+            inner(client, userdata, flags, code, props)
+
+        def on_publish(
+            client: paho.Client, userdata: Any, mid: int, code: ReasonCode, props: Any
+        ) -> None:
+            self._outbox.confirmed(mid)
+            if code.is_failure:
+                logger.warning("the broker refuses a message: %s", code)
+
+        def on_subscribe(
+            client: paho.Client, userdata: Any, mid: int, codes: list[ReasonCode], props: Any
+        ) -> None:
+            for code in codes:
+                if code.is_failure:
+                    logger.error("the broker refuses a subscription: %s", code)
+
+        def on_message(client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
+            if message.dup:
+                self._again.add(message.mid)
+            inner_message(client, userdata, message)
+
+        wrapped.on_connect = on_connect
+        wrapped.on_message = on_message
+        wrapped.on_publish = on_publish
+        wrapped.on_subscribe = on_subscribe
+        wrapped.on_unsubscribe = lambda *details: None
+
+    def _begin(self, wrapped: paho.Client) -> None:
+        self.connected, self._client = True, wrapped
+        logger.info("connected session=%s known=%s", self.identifier, self._present)
+        for topic_filter, qos in self._filters.items():
+            wrapped.subscribe(topic_filter, qos)
+        self._on_up(self._present)
+        for publication in self._outbox.again():
+            self._send(wrapped, publication)
+
+    def _end(self) -> None:
+        self.connected, self._client = False, None
+        self._on_down()
+
+    def _send(self, client: paho.Client, publication: Publication) -> bool:
+        properties = None
+        if self._v5 and (publication.expiry_s or publication.correlation is not None):
+            properties = _properties(
+                PacketTypes.PUBLISH,
+                MessageExpiryInterval=publication.expiry_s,
+                CorrelationData=publication.correlation,
+            )
+        info = client.publish(
+            publication.topic, publication.payload, publication.qos, publication.retain, properties
+        )
+        if publication.qos:
+            self._outbox.sent(publication, info.mid)
+            return True
+        return info.rc == paho.MQTT_ERR_SUCCESS
+
+    def _take(self, message: aiomqtt.Message, wrapped: paho.Client) -> None:
+        properties = message.properties
+        inbound = Inbound(
+            topic=message.topic.value,
+            payload=bytes(message.payload),
+            retained=bool(message.retain),
+            again=message.mid in self._again,
+            response_topic=getattr(properties, "ResponseTopic", None),
+            correlation=getattr(properties, "CorrelationData", None),
+            acknowledge=lambda: self._acknowledge(wrapped, message.mid, message.qos),
+        )
+        self._again.discard(message.mid)
+        try:
+            self._on_message(inbound)
+        except Exception:
+            logger.exception("a message failed and is dropped")
+            inbound.ack()
+
+    def _acknowledge(self, wrapped: paho.Client, mid: int, qos: int) -> None:
+        if qos and wrapped is self._client:
+            wrapped.ack(mid, qos)
+
+    def _report(self, error: Exception, attempt: int) -> None:
+        where = f"{self._broker.host}:{self._broker.port}"
+        code = getattr(error, "rc", None)
+        refused = isinstance(error, aiomqtt.exceptions.MqttConnectError)
+        why = f"refuses us: {code if code is not None else error}" if refused else str(error)
+        level = logging.WARNING if attempt == 0 or refused else logging.INFO
+        logger.log(level, "broker %s session=%s: %s", where, self.identifier, why or repr(error))
+
+
+def _properties(kind: int, **values: object) -> Properties:
+    """Properties of a packet of MQTT 5; those without a value are left out."""
+    properties: Properties = Properties(kind)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        if value is not None:
+            setattr(properties, name, value)
+    return properties

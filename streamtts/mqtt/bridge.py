@@ -1,0 +1,360 @@
+"""A bridge between a broker and whoever speaks: two sessions, one desk."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from streamtts import events
+from streamtts.config import MqttConfig
+from streamtts.errors import BadField, RequestError
+from streamtts.mqtt import requests, topics
+from streamtts.mqtt.actions import Delivery, Request
+from streamtts.mqtt.adapter import Session
+from streamtts.mqtt.backend import Backend
+from streamtts.mqtt.broker import Broker, Inbound, Will
+from streamtts.mqtt.desk import Desk
+from streamtts.mqtt.fleet import Fleet
+from streamtts.mqtt.hermes import Hermes
+from streamtts.mqtt.native import Dialect, Native
+from streamtts.mqtt.sites import SiteLimits, Sites
+from streamtts.mqtt.topics import SHARE, Topics
+from streamtts.protocol import hermes
+from streamtts.protocol.codec import shown
+
+CONTROL_RECEIVE_MAXIMUM = 200
+OFFLINE_S = 30.0  # how long an utterance waits for a broker that is gone
+GOODBYE_S = 2.0
+ONLINE, DRAINING, OFFLINE = "online", "draining", "offline"
+
+logger = logging.getLogger(__name__)
+
+
+class Bridge:
+    """Speaks for the devices of one broker.
+
+    Args:
+        config: `[mqtt]`.
+        broker: where, with the password.
+        backend: speaks.
+        server_id: its name in topics; unique on the broker.
+    """
+
+    def __init__(
+        self, config: MqttConfig, broker: Broker, backend: Backend, server_id: str
+    ) -> None:
+        self._config = config
+        self._broker = broker
+        self._backend = backend
+        self._topics = Topics(config.prefix)
+        self._server_id = server_id
+        self._state = OFFLINE
+        self._known = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._offline: asyncio.TimerHandle | None = None
+        loop = asyncio.get_running_loop()
+        self._control = Session(
+            broker,
+            f"{config.prefix}-{server_id}-control".replace("/", "-"),
+            receive_maximum=CONTROL_RECEIVE_MAXIMUM,
+            on_message=self._on_control,
+            on_up=self._on_up,
+            on_down=self._on_down,
+            will=Will(self._topics.status(server_id), _status(OFFLINE)),
+            fresh=True,
+        )
+        self._requests = Session(
+            broker,
+            self._requests_of(server_id),
+            receive_maximum=config.in_flight,
+            on_message=functools.partial(self._on_request, self._requests_of(server_id)),
+            on_up=self._on_requests_up,
+        )
+        self._native = Native(self._control.publish, self._topics, server_id)
+        self._hermes = Hermes(self._control.publish, config.hermes_streaming_sites)
+        limits = SiteLimits(
+            sites=config.sites,
+            queue=config.site_queue,
+            in_flight=config.in_flight,
+            buffer_s=config.buffer_ms / 1000,
+        )
+        self._desk = Desk(Sites(limits), backend, self._dialect_of, self._listen, loop.time)
+        self._fleet = Fleet(server_id, self._inherit, loop.time)
+
+    @property
+    def sites(self) -> Sites:
+        """Who speaks and who waits."""
+        return self._desk.sites
+
+    async def start(self) -> None:
+        """Begins to connect, and returns; the broker may be away."""
+        self._state = ONLINE
+        shared = self._config.fleet
+        for topic_filter in self._topics.control_filters():
+            self._control.subscribe(topic_filter)
+        self._requests.subscribe(self._topics.say_filter(shared=shared))
+        if self._config.hermes:
+            share = SHARE if shared else ""
+            self._requests.subscribe(share + hermes.SAY)
+            self._control.subscribe(share + hermes.GET_VOICES)
+            self._control.subscribe(hermes.PLAY_FINISHED)
+            self._control.subscribe(hermes.STREAM_FINISHED)
+        if shared:
+            self._control.subscribe(self._topics.status_filter())
+            self._run(self._fleet.run(), "mqtt fleet")
+        self._desk.set_online(False)
+        self._run(self._control.run(), "mqtt control")
+        self._run(self._requests.run(), "mqtt requests")
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Takes nothing new and lets what is being said be said; whether all of it was.
+
+        What has not begun stays with the broker: for the next start, or for another bridge.
+        """
+        self._state = DRAINING
+        self.tell_state()
+        await self._stop("mqtt fleet", "mqtt requests", "mqtt heir")
+        self._desk.withdraw(self._requests.identifier)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.sites.busy:
+                    self._desk.changed.clear()
+                    await self._desk.changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Stops what is being said, says good-bye and disconnects."""
+        if self._state is not DRAINING:
+            await self.drain(0.0)
+        if self.sites.busy:
+            self._desk.cancel_all(OFFLINE)
+            await self.drain(GOODBYE_S)
+        self._state = OFFLINE
+        self.tell_state()
+        if self._control.connected:
+            await self._control.flushed(GOODBYE_S)
+        await self._stop("mqtt")
+        self._desk.close()
+        if self._offline is not None:
+            self._offline.cancel()
+        await self._backend.close()
+
+    def tell_state(self) -> None:
+        """Publishes the retained state: after connecting, and when the voices change."""
+        if self._control.connected:
+            voices = [voice.id for voice in self._backend.voices]
+            payload = _status(self._state, voices, self._backend.slots)
+            topic = self._topics.status(self._server_id)
+            self._control.publish(topic, payload, qos=1, retain=True)
+
+    # --- sessions
+
+    def _requests_of(self, server_id: str) -> str:
+        return f"{self._config.prefix}-{server_id}-requests".replace("/", "-")
+
+    def _on_up(self, known: bool) -> None:
+        if self._offline is not None:
+            self._offline.cancel()
+        self.tell_state()
+        self._desk.set_online(True)
+
+    def _on_down(self) -> None:
+        self._desk.set_online(False)
+        loop = asyncio.get_running_loop()
+        if self._offline is not None:
+            self._offline.cancel()
+        self._offline = loop.call_later(OFFLINE_S, self._desk.cancel_all, OFFLINE)
+
+    def _on_requests_up(self, known: bool) -> None:
+        if not known and self._known and self._config.fleet:
+            logger.warning("the broker has given our unbegun requests to others, or lost them")
+            self._desk.withdraw(self._requests.identifier)
+        self._known = True
+
+    def _run(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("%s failed", task.get_name(), exc_info=task.exception())
+
+    async def _stop(self, *names: str) -> None:
+        mine = asyncio.current_task()
+        tasks = [t for t in self._tasks if t.get_name().startswith(names) and t is not mine]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # --- the fleet
+
+    async def _inherit(self, server_id: str, still: Callable[[], bool]) -> None:
+        """Takes over the requests that a bridge that has died had not begun."""
+        name = self._requests_of(server_id)
+        heard = asyncio.Event()
+
+        def on_message(inbound: Inbound) -> None:
+            heard.set()
+            self._on_request(name, inbound)
+
+        def on_up(known: bool) -> None:
+            session.unsubscribe(self._topics.say_filter(shared=True))
+            session.unsubscribe(SHARE + hermes.SAY)
+
+        session = Session(
+            self._broker,
+            name,
+            receive_maximum=self._config.in_flight,
+            on_message=on_message,
+            on_up=on_up,
+            lasting=False,
+        )
+        task = self._run(session.run(), f"mqtt heir of {server_id}")
+        try:
+            await self._fleet.last(session, heard, lambda: self.sites.holds(name), still, task)
+        finally:
+            self._desk.withdraw(name)
+            await self._stop(task.get_name())
+
+    # --- requests
+
+    def _on_request(self, session: str, inbound: Inbound) -> None:
+        if inbound.retained:
+            logger.warning("a retained request is ignored: %s", shown(inbound.topic))
+            inbound.ack()
+            return
+        if inbound.topic == hermes.SAY:
+            request = self._hermes.request(
+                inbound.payload,
+                inbound,
+                session,
+                again=inbound.again,
+                voices=self._backend.voices,
+                max_chars=self._backend.max_chars,
+            )
+        else:
+            request = self._read_say(session, inbound)
+        if request is not None:
+            self._desk.offer(request)
+
+    def _read_say(self, session: str, inbound: Inbound) -> Request | None:
+        place = self._topics.read(inbound.topic)
+        if place is None or place.verb != topics.SAY or place.id is not None:
+            inbound.ack()
+            return None
+        request = Request(
+            site=place.site,
+            id="",
+            text="",
+            settings={},
+            receipt=inbound,
+            session=session,
+            correlation=inbound.correlation,
+        )
+        try:
+            self._topics.check_site(place.site)
+            fields = requests.read_object(inbound.payload)
+            request.id = requests.known_id(fields) or ""
+            request.event_topic = self._topics.event(place.site, request.id)
+            if inbound.response_topic is not None:
+                response = self._topics.check_response(place.site, inbound.response_topic)
+                request.event_topic = response
+            say = requests.read_say(fields, self._backend.max_chars)
+            request.settings = requests.settings(say)
+            request.text, request.stream = say.text, say.stream
+            request.priority = say.priority
+        except RequestError as error:
+            self._refuse(request, error)
+            return None
+        return request
+
+    def _refuse(self, request: Request, error: RequestError) -> None:
+        """Something is wrong with a request: a line in the log, and an event if it has an id."""
+        assert request.receipt is not None
+        request.receipt.ack()
+        if request.event_topic and (request.id or not request.event_topic.endswith("/")):
+            failed = events.Failed(error.code, str(error), error.retry_after_ms, final=True)
+            self._desk.tell(request, failed)
+        else:
+            logger.warning("refused site=%s: %s: %s", shown(request.site), error.code, error)
+
+    # --- control
+
+    def _on_control(self, inbound: Inbound) -> None:
+        try:
+            self._control_message(inbound)
+        except RequestError as error:
+            logger.warning("ignored %s: %s: %s", shown(inbound.topic), error.code, error)
+        finally:
+            inbound.ack()
+
+    def _control_message(self, inbound: Inbound) -> None:
+        if inbound.topic == hermes.GET_VOICES:
+            asked = hermes.read_get_voices(inbound.payload)
+            answer = hermes.voices(asked, self._backend.voices)
+            self._control.publish(hermes.VOICES, answer, qos=1)
+            return
+        finished = hermes.read_finished(inbound.topic, inbound.payload)
+        if finished is not None:
+            self._desk.finished(finished.site_id, finished.id)
+            return
+        place = self._topics.read(inbound.topic)
+        if place is None:
+            return
+        if place.site == topics.STATUS:
+            self._fleet.heard(place.verb, inbound.payload)
+        elif place.verb == topics.TEXT and place.id is not None:
+            self._on_text(place.site, place.id, inbound.payload)
+        elif inbound.retained:
+            logger.warning("a retained message is ignored: %s", shown(inbound.topic))
+        else:
+            self._on_device(self._topics.check_site(place.site), place.verb, inbound.payload)
+
+    def _on_device(self, site: str, verb: str, payload: bytes) -> None:
+        fields = requests.read_object(payload)
+        if verb == topics.CANCEL:
+            cancel = requests.convert(fields, requests.Cancel)
+            self._desk.cancel(site, cancel.id, cancel.played_samples)
+        elif verb == topics.PLAYBACK:
+            report = requests.convert(fields, requests.Playback)
+            buffer_s = None if report.buffer_ms is None else report.buffer_ms / 1000
+            self._desk.playback(site, report.id, report.played_samples, buffer_s)
+
+    def _on_text(self, site: str, id_: str, payload: bytes) -> None:
+        request = self._desk.taking(site, id_)
+        if request is None:
+            return  # on its way when the request ended
+        try:
+            delta = requests.convert(requests.read_object(payload), requests.Delta)
+            if delta.delta is None and delta.flush is None and delta.end is None:
+                raise BadField("text wants one of delta, flush, end")
+        except RequestError as error:
+            failed = events.Failed(error.code, str(error), error.retry_after_ms, final=False)
+            self._desk.tell(request, failed)
+            return
+        self._desk.text(request, delta)
+
+    def _dialect_of(self, request: Request) -> Dialect:
+        return self._native if request.delivery is Delivery.PACED else self._hermes
+
+    def _listen(self, request: Request, begin: bool) -> None:
+        topic = self._topics.text(request.site, request.id)
+        if begin:
+            self._control.subscribe(topic)
+        else:
+            self._control.unsubscribe(topic)
+
+
+def _status(state: str, voices: list[str] | None = None, slots: int = 0) -> bytes:
+    return msgspec.json.encode({"state": state, "voices": voices or [], "slots": slots})
