@@ -72,6 +72,8 @@ class WyomingServer:
         self._server: asyncio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
         self._announcement: Announcement | None = None
+        self._starting = False
+        self._stopped = False
 
     @property
     def port(self) -> int:
@@ -82,9 +84,14 @@ class WyomingServer:
     async def start(self) -> None:
         """Begins to take connections. To be called when the gateway serves: voices are known.
 
+        After `drain` or `close` it does nothing.
+
         Raises:
             ConfigError: something else has begun to listen there in the meantime.
         """
+        if self._stopped:
+            return
+        self._starting = True
         host, port = self._config.host, self.port
         try:
             self._server = await asyncio.start_server(
@@ -92,6 +99,9 @@ class WyomingServer:
             )
         except OSError as error:
             raise ConfigError(f"wyoming.port: cannot listen on {host}:{port}: {error}") from None
+        if self._stopped:  # meanwhile
+            self._server.close()
+            return
         self._watch = asyncio.create_task(self._look_after_clients(), name="wyoming watch")
         logger.info("wyoming listening host=%s port=%d", host, port)
         if host not in LOOPBACK:
@@ -120,10 +130,11 @@ class WyomingServer:
             await self._announcement.close()
 
     def _stop_listening(self) -> None:
-        if self._server is None:
-            self._sock.close()
-        else:
+        self._stopped = True
+        if self._server is not None:
             self._server.close()
+        elif not self._starting:
+            self._sock.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         refusal = self._refusal()

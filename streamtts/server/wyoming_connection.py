@@ -37,8 +37,7 @@ class Connection:
 
     Args:
         gateway: shared by all connections.
-        reader: of its socket.
-        writer: of the same.
+        reader: of its socket; `writer` too.
         number: for the log.
 
     Attributes:
@@ -76,12 +75,9 @@ class Connection:
         self._inbox: queue.SimpleQueue[tuple[Record[ContextSettings], events.Event]]
         self._inbox = queue.SimpleQueue()
         self._woken = False
-        self._finishing = False
-        self._closed = False
-        self._draining = False
+        self._draining = self._finishing = self._closed = self._given_up = False
         self._touched_s = gateway.clock()
         self._partial_s: float | None = None
-        self._given_up = False
         self.begun = False
 
     @property

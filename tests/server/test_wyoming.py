@@ -31,7 +31,7 @@ from wyoming.tts import (
 
 from streamtts import events
 from streamtts.errors import ConfigError, StreamStuck
-from streamtts.server.wyoming import bind
+from streamtts.server.wyoming import WyomingServer, bind
 
 # The fake service speaks it until it is cancelled.
 ENDLESS = wire(SynthesizeStart().event()) + wire(SynthesizeChunk(text="endless").event())
@@ -562,5 +562,23 @@ def test_unknown_events_are_ignored() -> None:
             await client.write_event(Synthesize(text="one").event())
             found = await types_until(client, "audio-stop")
             assert types(found) == ["audio-start", "audio-chunk", "audio-stop"]
+
+    run(main())
+
+
+def test_a_drain_that_comes_before_or_within_the_start() -> None:
+    async def main() -> None:
+        async with wyoming_server() as live:
+            for within in (False, True):
+                server = WyomingServer(live.gateway, bind(live.gateway.config))
+                port = server.port
+                starting = asyncio.create_task(server.start())
+                if within:
+                    await asyncio.sleep(0)  # it has begun
+                server.drain()
+                await starting
+                await server.close()
+                with pytest.raises(ConnectionRefusedError):
+                    await asyncio.open_connection("127.0.0.1", port)
 
     run(main())
