@@ -201,24 +201,21 @@ class StreamingEncoder:
 
         Jobs are taken by falling length, so that those that still run are the first rows.
         """
-        B, D = hidden.shape
+        D = self.width
         x = x.index_select(0, layout.steps)
-        gates_in = torch.addmm(self._gru_bias, x, self._gru_in)
-        open_in, new_in = gates_in[:, : 2 * D], gates_in[:, 2 * D :]
-        # The hidden vectors that the jobs came with, then those of every step.
-        trail = torch.cat([hidden.index_select(0, layout.order), torch.empty_like(x)])
-        before, begin = 0, B
-        for count in layout.step_counts:
-            end = begin + count
-            h = trail[before : before + count]
+        arriving = torch.addmm(self._gru_bias, x, self._gru_in).split(layout.step_counts)
+        h = hidden.index_select(0, layout.order)
+        trail = [h]
+        for gates_in, count in zip(arriving, layout.step_counts, strict=True):
+            h = h if len(h) == count else h[:count]
             gates = torch.addmm(self._gru_new_bias, h, self._gru_hidden)
-            opened = gates[:, : 2 * D].add_(open_in[begin - B : end - B]).sigmoid_()
-            reset, keep = opened[:, :D], opened[:, D:]
-            new = torch.addcmul(new_in[begin - B : end - B], reset, gates[:, 2 * D :]).tanh_()
-            torch.lerp(new, h, keep, out=trail[begin:end])
-            before, begin = begin, end
-        memory = x.add_(trail[B:]).index_select(0, layout.back)
-        return memory, trail.index_select(0, layout.last)
+            opened = gates[:, : 2 * D].add_(gates_in[:, : 2 * D]).sigmoid_()
+            new = torch.addcmul(gates_in[:, 2 * D :], opened[:, :D], gates[:, 2 * D :]).tanh_()
+            h = new.lerp_(h, opened[:, D:])
+            trail.append(h)
+        made = torch.cat(trail)
+        memory = x.add_(made[len(hidden) :]).index_select(0, layout.back)
+        return memory, made.index_select(0, layout.last)
 
 
 class _Shape(NamedTuple):
@@ -270,9 +267,11 @@ class _Layout:
         moved[first + tail] = tail * B + np.arange(P)
         self.windows = torch.from_numpy(moved[self.code_windows].ravel()).to(device)
         self.kept = torch.from_numpy(moved[self.kept_codes].ravel()).to(device)
-        age = np.arange(P) + np.repeat(seen - (stops - counts), counts)
-        voids = [np.flatnonzero(age <= layer) for layer in range(lookahead)]
-        self.voids = [torch.from_numpy(v).to(device) if len(v) else None for v in voids]
+        self.voids: list[Tensor | None] = [None] * lookahead
+        if seen.min() < lookahead:
+            age = np.arange(P) + np.repeat(seen - (stops - counts), counts)
+            voids = [np.flatnonzero(age <= layer) for layer in range(lookahead)]
+            self.voids = [torch.from_numpy(v).to(device) if len(v) else None for v in voids]
         ready = np.where(cut > 0, pending + new, np.maximum(0, pending + new - lookahead))
         self.ready: list[int] = ready.tolist()
         self._schedule(ready, stops - ready, device)
