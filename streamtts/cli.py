@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import ipaddress
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"streamtts {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
+    _add_bridge(commands)
     _add_check(commands)
     _add_say(commands)
     _add_voices(commands)
@@ -70,6 +72,21 @@ def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
         help="serve other machines although no key is configured",
     )
     parser.set_defaults(run=serve)
+
+
+def _add_bridge(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("bridge", help="speak for an MQTT broker through a server")
+    parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="with [mqtt]")
+    parser.add_argument(
+        "--server",
+        default="ws://127.0.0.1:8765",
+        metavar="URL",
+        help="ws:// or wss:// address of a streamtts server (default: %(default)s); its key, "
+        "if it wants one, is taken from the environment variable STREAMTTS_TOKEN",
+    )
+    parser.add_argument("--broker", metavar="HOST", help="in place of mqtt.host")
+    parser.add_argument("--broker-port", type=int, metavar="PORT", help="in place of mqtt.port")
+    parser.set_defaults(run=bridge)
 
 
 def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -163,6 +180,24 @@ def serve(options: argparse.Namespace) -> int:
         with _needs("serve"):
             from streamtts import app
         app.serve(config)
+    return 0
+
+
+def bridge(options: argparse.Namespace) -> int:
+    """`streamtts bridge`.
+
+    Raises:
+        StreamTTSError: it cannot start.
+    """
+    config = schema.load(options.config)
+    mqtt = schema.override(config.mqtt, host=options.broker, port=options.broker_port)
+    config = msgspec.structs.replace(config, mqtt=mqtt)
+    _set_up_logging(config.log.level)
+    with _needs("mqtt"):
+        from streamtts.client import connect
+        from streamtts.mqtt import run
+    token = os.environ.get("STREAMTTS_TOKEN")
+    run.serve(config, lambda lead_ms: connect(options.server, token=token, lead_ms=lead_ms))
     return 0
 
 
