@@ -11,7 +11,7 @@ import torch
 
 from streamtts.config import Config
 from streamtts.engine.runner import DROPPED_FRAMES
-from streamtts.model.acoustic import Future
+from streamtts.model.acoustic import EncodeJob, Future
 from streamtts.nn.state import select
 from streamtts.text.frontend import FrontEnd
 from streamtts.text.phonemes import Pronouncer, load_lexicon
@@ -59,7 +59,7 @@ class Sentences:
 
     def __init__(self, voice):
         self.sample_rate = voice.manifest.sample_rate
-        self._acoustic = voice.acoustic
+        self._acoustic = voice.acoustic.prepare()
         self._vocoder = voice.vocoder
         self._pronouncer = Pronouncer(load_lexicon(), {})
         self.make([WARM_UP])
@@ -67,7 +67,7 @@ class Sentences:
     @torch.inference_mode()
     def make(self, texts):
         """Texts to sounds, float32 (S,) each; they are one batch and end together."""
-        memories = [self._encode(text) for text in texts]
+        memories = self._encode(texts)
         rows = [row for row, memory in enumerate(memories) if memory is not None]
         sounds = [torch.zeros(0).numpy()] * len(texts)
         if rows:
@@ -77,38 +77,46 @@ class Sentences:
                 sounds[row] = self._vocoder.offline(frames[None], seeds)[0].numpy()
         return sounds
 
-    def _encode(self, text):
-        """Memory (N, D) of each of its sentences; None when there is nothing to say."""
+    def _symbols(self, text):
+        """Features (N, F) of a text's symbols; N is 0 when there is nothing to say."""
         front_end = FrontEnd(self._pronouncer)
-        symbols = [*front_end.feed(text).symbols, *front_end.end().symbols]
-        if not symbols:
-            return None
-        features = torch.from_numpy(encode(symbols))
-        model = self._acoustic
-        return model.encode(features, model.encoder_zeros(), Future.END)[0]
+        return encode([*front_end.feed(text).symbols, *front_end.end().symbols])
+
+    def _encode(self, texts):
+        """Memory (N, D) of each text, in one pass of the encoder; None for one without symbols."""
+        features = [self._symbols(text) for text in texts]
+        rows = [row for row, symbols in enumerate(features) if len(symbols)]
+        zeros = self._acoustic.encoder_zeros()
+        jobs = [EncodeJob(features[row], zeros, Future.END) for row in rows]
+        memories = [None] * len(texts)
+        for row, (memory, _) in zip(rows, self._acoustic.encode_batch(jobs), strict=True):
+            memories[row] = memory
+        return memories
 
     def _decode(self, memories):
         """Memories to frames (T, M + 2), for all of them step by step together."""
         model = self._acoustic
         lengths = torch.tensor([len(memory) for memory in memories])
         memory = torch.nn.utils.rnn.pad_sequence(memories, batch_first=True)
-        alive = torch.arange(len(memories))
+        alive = moved = torch.arange(len(memories))
         at = torch.zeros(len(memories), dtype=torch.int64)
         state = model.decoder_zeros(len(memories))
         frames = [[] for _ in memories]
         while len(alive):
-            has_following = at + 1 < lengths[alive]
-            here = memory[alive, at]
-            following = memory[alive, torch.where(has_following, at + 1, at)]
-            out, state = model.step(here, following, has_following, state)
+            rows, here = alive[moved], at[moved]
+            has_following = here + 1 < lengths[rows]
+            following = memory[rows, torch.where(has_following, here + 1, here)]
+            out = model.advance(moved, memory[rows, here], following, has_following, state)
             for row, new in zip(alive.tolist(), out.frames, strict=True):
                 frames[row].append(new)
             at = at + out.leave
+            moved = out.leave.nonzero()[:, 0]
             over = at >= lengths[alive]
             if over.any():
                 for row in over.nonzero()[:, 0].tolist():
-                    held, _ = model.flush(select(state, torch.tensor([row])))
+                    held = model.flush(select(state, torch.tensor([row])))
                     frames[int(alive[row])].append(held[0])
+                moved = out.leave[~over].nonzero()[:, 0]
                 alive, at, state = alive[~over], at[~over], select(state, ~over)
         hidden = model.lookahead_frames + DROPPED_FRAMES
         return [torch.cat(parts)[hidden:] for parts in frames]
