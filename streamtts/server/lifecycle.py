@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 
@@ -148,6 +148,19 @@ def make_server(gateway: Gateway) -> Server:
     return Server(settings)
 
 
+class Companion(Protocol):
+    """What else speaks out of the same service: another port, a broker's bridge."""
+
+    async def start(self) -> None:
+        """The gateway serves."""
+
+    async def drain(self, limit_s: float) -> object:
+        """Takes nothing new; returns when nothing is being said."""
+
+    async def close(self) -> None:
+        """Ends now; also called when it was never started."""
+
+
 class Lifecycle:
     """Runs one server until it is stopped.
 
@@ -155,11 +168,16 @@ class Lifecycle:
         gateway: shared by its connections.
         load: makes the service and its voices, and speaks the warm-up; blocks, so it runs on a
             thread of its own.
+        companions: start when the voice is loaded, drain and close with the server.
     """
 
-    def __init__(self, gateway: Gateway, load: Callable[[], Loaded]) -> None:
+    def __init__(
+        self, gateway: Gateway, load: Callable[[], Loaded], companions: Sequence[Companion] = ()
+    ) -> None:
         self._gateway = gateway
         self._load = load
+        self._companions = companions
+        self._started: list[Companion] = []
         self.server = make_server(gateway)
         self._signals = 0
         self._stopping: asyncio.Task[None] | None = None
@@ -184,9 +202,12 @@ class Lifecycle:
             if self._stopping is not None:
                 self._stopping.cancel()
                 await asyncio.wait([self._stopping])
-        await loading
+            await asyncio.wait([loading])
+            for companion in self._companions:
+                await companion.close()
         if self._gateway.service is not None:
             await asyncio.to_thread(self._gateway.service.close)
+        await loading
         logger.info("stopped")
 
     def signalled(self) -> None:
@@ -211,22 +232,31 @@ class Lifecycle:
     async def _become_ready(self) -> None:
         try:
             service, voices = await asyncio.to_thread(self._load)
+            if self._gateway.phase is not Phase.LOADING:  # a signal came first
+                await asyncio.to_thread(service.close)
+                return
+            self._gateway.serve(service, voices)
+            logger.info("ready voices=%s", ",".join(voice.id for voice in voices))
+            for companion in self._companions:
+                if self._stopping is None:
+                    self._started.append(companion)
+                    await companion.start()
         except Exception:
             self.server.should_exit = True
             raise
-        if self._gateway.phase is Phase.LOADING:
-            self._gateway.serve(service, voices)
-            logger.info("ready voices=%s", ",".join(voice.id for voice in voices))
-        else:  # a signal came first
-            await asyncio.to_thread(service.close)
 
     async def _drain(self) -> None:
         gateway = self._gateway
+        limit_s = gateway.config.server.drain_s
         gateway.drain()
+        draining = [companion.drain(limit_s) for companion in self._started]
         try:
-            await asyncio.wait_for(gateway.quiet.wait(), gateway.config.server.drain_s)
+            async with asyncio.timeout(limit_s):
+                await asyncio.gather(gateway.quiet.wait(), *draining)
         except TimeoutError:
             logger.warning("drain is over: connections=%d are cut off", len(gateway.peers))
+        except Exception:
+            logger.exception("drain failed")
         self.stop()
 
 
