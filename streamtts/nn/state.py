@@ -51,7 +51,9 @@ def select(state: S, rows: Tensor) -> S:
     Returns:
         A state of K rows (or as many as are True).
     """
-    return _map(lambda part: part[rows], state)
+    if rows.dtype == torch.bool:
+        rows = rows.nonzero()[:, 0]
+    return _map(lambda part: part.index_select(0, rows), state)
 
 
 def update(state: S, rows: Tensor, new: S) -> S:
