@@ -55,15 +55,23 @@ def bind(config: Config) -> socket.socket:
     return sock
 
 
+def tell(host: str, port: int) -> None:
+    """Tells the operator who may come."""
+    logger.info("wyoming listening host=%s port=%d", host, port)
+    if host not in LOOPBACK:
+        logger.warning("Wyoming has no keys: whoever reaches %s:%d may speak", host, port)
+
+
 class WyomingServer:
     """Serves Wyoming clients out of the gateway's service.
 
     Args:
         gateway: shared with all other connections.
-        sock: from `bind`; closed by `drain` and `close`.
+        sock: from `bind`; closed by `drain` and `close`. None among `workers`, whose parent
+            listens at `[wyoming] port` and hands on what it has accepted.
     """
 
-    def __init__(self, gateway: Gateway, sock: socket.socket) -> None:
+    def __init__(self, gateway: Gateway, sock: socket.socket | None) -> None:
         self._gateway = gateway
         self._config = gateway.config.wyoming
         self._sock = sock
@@ -78,8 +86,15 @@ class WyomingServer:
     @property
     def port(self) -> int:
         """The port that was bound."""
+        if self._sock is None:
+            return self._config.port
         port: int = self._sock.getsockname()[1]
         return port
+
+    @property
+    def clients(self) -> int:
+        """Open connections."""
+        return len(self._connections)
 
     async def start(self) -> None:
         """Begins to take connections. To be called when the gateway serves: voices are known.
@@ -93,22 +108,35 @@ class WyomingServer:
             return
         self._starting = True
         host, port = self._config.host, self.port
-        try:
-            self._server = await asyncio.start_server(
-                self._accept, sock=self._sock, limit=READ_BYTES, backlog=BACKLOG
-            )
-        except OSError as error:
-            raise ConfigError(f"wyoming.port: cannot listen on {host}:{port}: {error}") from None
-        if self._stopped:  # meanwhile
-            self._server.close()
-            return
+        if self._sock is not None:
+            try:
+                self._server = await asyncio.start_server(
+                    self._accept, sock=self._sock, limit=READ_BYTES, backlog=BACKLOG
+                )
+            except OSError as error:
+                raise ConfigError(
+                    f"wyoming.port: cannot listen on {host}:{port}: {error}"
+                ) from None
+            if self._stopped:  # meanwhile
+                self._server.close()
+                return
+            tell(host, port)
         self._watch = asyncio.create_task(self._look_after_clients(), name="wyoming watch")
-        logger.info("wyoming listening host=%s port=%d", host, port)
-        if host not in LOOPBACK:
-            logger.warning("Wyoming has no keys: whoever reaches %s:%d may speak", host, port)
         if self._config.announce:
             self._announcement = Announcement(host, port)
             self._announcement.start()
+
+    async def adopt(self, sock: socket.socket) -> None:
+        """Serves a connection that somebody else has accepted; closes it when it cannot."""
+        if self._stopped or not self._starting:
+            sock.close()
+            return
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(READ_BYTES, loop)
+        sock.setblocking(False)
+        await loop.connect_accepted_socket(
+            lambda: asyncio.StreamReaderProtocol(reader, self._accept, loop), sock
+        )
 
     def drain(self) -> None:
         """Takes no new connections; those that are there end when nothing is being said."""
@@ -133,7 +161,7 @@ class WyomingServer:
         self._stopped = True
         if self._server is not None:
             self._server.close()
-        elif not self._starting:
+        elif self._sock is not None and not self._starting:
             self._sock.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
