@@ -3,8 +3,8 @@
 The way of moshi-server (Kyutai's): a fixed number of slots, whoever comes later waits in a queue
 without a bound; a thread steps all occupied slots together, as fast as it can, whether their
 listeners need it yet or not, and when nothing can move it sleeps 2 ms and looks again. Text is
-spoken as it comes. The slots, the batched step and the streaming vocoder are our own engine's,
-driven by hand, so the difference is the strategy alone: no playout clock, no admission, no bell.
+spoken as it comes. Slots, batched step and streaming vocoder are our own engine's, driven by hand,
+so the difference is the strategy alone: no playout clock, nobody first, no admission, no bell.
 """
 
 import asyncio
@@ -16,17 +16,37 @@ from concurrent.futures import ThreadPoolExecutor
 from strategy_sentences import WARM_UP, load
 
 from streamtts.config import EngineConfig
-from streamtts.engine.engine import Engine
+from streamtts.engine.engine import SOUND_FRAMES, Engine
 from streamtts.engine.runner import Runner
+from streamtts.engine.scheduler import Scheduler
 from streamtts.engine.sink import StreamRequest
 from streamtts.text.frontend import FrontEnd
 from streamtts.text.phonemes import Pronouncer, load_lexicon
 
 SLOTS = 64
 POLL_S = 0.002
-UNBOUNDED = 1_000_000
+UNBOUNDED = 1_000_000  # streams that may wait, and seconds for which they may
 REQUEST = StreamRequest(seed=0, speed=1.0, pitch=1.0, pitch_range=1.0, audio=True, mel=False,
                         lead_s=0.0, tail_s=0.0)  # fmt: skip
+
+
+class AllTogether(Scheduler):
+    """Whoever can move moves, in one batch, without regard to any listener."""
+
+    def choose(self, streams, now_s):
+        able = [s for s in streams if s.can_step and not s.paused and not s.frames_due]
+        return sorted(able, key=lambda s: s.slot)[: self.batch_rows]
+
+    def choose_sound(self, streams, now_s):
+        due = [s for s in streams if s.frames_due]
+        if not due:
+            return []
+        frames = due[0].frames_due
+        rows = max(1, self.sound_frames // frames)
+        return [s for s in due if s.frames_due == frames][:rows]
+
+    def rests(self, stream, now_s):
+        return False
 
 
 class _Sound:
@@ -66,7 +86,10 @@ class FixedSlots:
         self.sample_rate = voice.manifest.sample_rate
         runner = Runner(voice.acoustic, voice.vocoder, slots=SLOTS,
                         f0_mean_ln=voice.manifest.f0_mean_ln)  # fmt: skip
-        self._engine = Engine(runner, EngineConfig(slots=SLOTS, queue=UNBOUNDED))
+        config = EngineConfig(slots=SLOTS, queue=UNBOUNDED, queue_s=UNBOUNDED)
+        # Turned by hand, it never measures its own costs: everything fits.
+        self._engine = Engine(runner, config)
+        self._engine._scheduler = AllTogether(SLOTS, SOUND_FRAMES)
         self._pronouncer = Pronouncer(load_lexicon(), {})
         self._text = ThreadPoolExecutor(1, thread_name_prefix="text")
         self._stopping = False
