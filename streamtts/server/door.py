@@ -65,7 +65,7 @@ class Door:
     def __init__(
         self, listeners: Mapping[str, socket.socket], limit: int, clock: Callable[[], float]
     ) -> None:
-        self._listeners = listeners
+        self._listeners = dict(listeners)
         self._limit = limit
         self._clock = clock
         self._links: list[Link] = []
@@ -106,10 +106,22 @@ class Door:
             for port, listener in self._listeners.items():
                 loop.add_reader(listener.fileno(), self._accept, port, listener)
 
+    def add(self, port: str, listener: socket.socket) -> None:
+        """One more port, from now on."""
+        self._shut()
+        self._listeners[port] = listener
+        self.wake()
+
+    def remove(self, port: str) -> None:
+        """Accepts no more at a port; nothing happens if it was never there."""
+        self._shut()
+        self._listeners.pop(port, None)
+        self.wake()
+
     def close(self) -> None:
         """Accepts no more; who has been handed to nobody is sent away."""
         self._shut()
-        self._listeners = {}
+        self._listeners.clear()
         for _, sock in self._held:
             sock.close()
         self._held.clear()

@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -18,6 +18,7 @@ from streamtts.config import Config
 from streamtts.errors import ConfigError
 from streamtts.protocol.parts import VoiceInfo
 from streamtts.server.asgi import create_app
+from streamtts.server.companions import Companion
 from streamtts.server.gateway import Gateway, Phase
 from streamtts.server.sockets import WebSocketProtocol, with_header_timeout
 
@@ -75,7 +76,6 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.up = asyncio.Event()
         self.on_closing: Callable[[], None] = lambda: None
-        self.adopting: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -88,26 +88,15 @@ class Server(uvicorn.Server):
         self.up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Says that it adopts no more, and drops what has not shaken hands."""
+        """Says that it adopts no more."""
         self.on_closing()
-        for task in self.adopting:
-            task.cancel()
         await super().shutdown(sockets)
 
-    def adopt(self, sock: socket.socket) -> None:
+    async def adopt(self, sock: socket.socket) -> None:
         """Serves an accepted connection as one of its own; to be called while it is up."""
-        task = asyncio.create_task(self._adopt(sock), name="adopt")
-        self.adopting.add(task)
-        task.add_done_callback(self.adopting.discard)
-
-    async def _adopt(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        try:
-            await loop.connect_accepted_socket(self._protocol, sock, ssl=self.config.ssl)
-        except OSError as error:  # no TLS, or gone
-            logger.debug("connection lost before it began: %s", error)
-            sock.close()
+        await loop.connect_accepted_socket(self._protocol, sock, ssl=self.config.ssl)
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -146,19 +135,6 @@ def make_server(gateway: Gateway) -> Server:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"tls.cert, tls.key: {error}") from None
     return Server(settings)
-
-
-class Companion(Protocol):
-    """What else speaks out of the same service: another port, a broker's bridge."""
-
-    async def start(self) -> None:
-        """The gateway serves."""
-
-    async def drain(self, limit_s: float) -> object:
-        """Takes nothing new; returns when nothing is being said."""
-
-    async def close(self) -> None:
-        """Ends now; also called when it was never started."""
 
 
 class Lifecycle:

@@ -10,7 +10,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -18,10 +18,12 @@ from streamtts.config import Config
 from streamtts.errors import StreamTTSError
 from streamtts.server import channel as wire
 from streamtts.server.channel import Channel
+from streamtts.server.companions import WYOMING, Companion, WyomingPort
 from streamtts.server.gateway import Gateway
 from streamtts.server.lifecycle import SIGNALS, Lifecycle, Loaded, loop_factory
 from streamtts.server.merge import merged
 from streamtts.server.security import Keys, load_keys
+from streamtts.server.wyoming import WyomingServer
 
 REPORT_EVERY_S = 0.1  # when something has changed
 REPORT_AT_LEAST_S = 0.5
@@ -31,13 +33,22 @@ LOG_FORMAT = "%(asctime)s %(levelname)s worker={} %(name)s %(message)s"
 logger = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str], load: Callable[[Config], Loaded]) -> int:
+Load: TypeAlias = Callable[[Config], Loaded]
+MakeBridge: TypeAlias = Callable[[Gateway, int], Companion | None]
+
+
+def no_bridge(gateway: Gateway, number: int) -> None:
+    """Makes no bridge."""
+
+
+def main(arguments: Sequence[str], load: Load, make_bridge: MakeBridge = no_bridge) -> int:
     """Runs the worker that `Workers` has started; returns its exit status.
 
     Args:
         arguments: its number and the descriptor of its end of the channel. The configuration comes
             on standard input.
         load: as for `Lifecycle`.
+        make_bridge: what else speaks out of the service of the worker of that number.
     """
     for number in SIGNALS:  # until the loop takes them
         signal.signal(number, signal.SIG_IGN)
@@ -48,7 +59,7 @@ def main(arguments: Sequence[str], load: Callable[[Config], Loaded]) -> int:
     )
     sock = socket.socket(fileno=descriptor)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(Worker(worker, config, load).run(sock))
+        return runner.run(Worker(worker, config, load, make_bridge).run(sock))
 
 
 class Worker:
@@ -58,12 +69,20 @@ class Worker:
         number: told in `/metrics`.
         config: of the whole server.
         load: as for `Lifecycle`.
+        make_bridge: see `main`.
     """
 
-    def __init__(self, number: int, config: Config, load: Callable[[Config], Loaded]) -> None:
+    def __init__(
+        self, number: int, config: Config, load: Load, make_bridge: MakeBridge = no_bridge
+    ) -> None:
+        announce = config.wyoming.announce and number == 0
+        wyoming = msgspec.structs.replace(config.wyoming, announce=announce)
         self._number = number
-        self._config = config
+        self._config = msgspec.structs.replace(config, wyoming=wyoming)
         self._load = load
+        self._make_bridge = make_bridge
+        self._wyoming: WyomingPort | None = None
+        self._adopting: set[asyncio.Task[None]] = set()
         self._taken = 0
         self._asked: asyncio.Future[str] | None = None
         self._gateway: Gateway
@@ -89,8 +108,15 @@ class Worker:
     async def _serve(self, take_signals: bool) -> None:
         self._gateway = Gateway(self._config, Keys(load_keys(self._config)))
         self._gateway.all_metrics = self._all_metrics
-        self._lifecycle = Lifecycle(self._gateway, lambda: self._load(self._config))
-        self._lifecycle.server.on_closing = self._channel.pause
+        companions: list[Companion] = []
+        if self._config.wyoming.enabled:
+            self._wyoming = WyomingPort(WyomingServer(self._gateway, None))
+            companions.append(self._wyoming)
+        bridge = self._make_bridge(self._gateway, self._number)
+        if bridge is not None:
+            companions.append(bridge)
+        self._lifecycle = Lifecycle(self._gateway, lambda: self._load(self._config), companions)
+        self._lifecycle.server.on_closing = self._close_door
         loop = asyncio.get_running_loop()
         if take_signals:  # perhaps sent to the whole group: the second one is the parent's
             for number in SIGNALS:
@@ -116,7 +142,9 @@ class Worker:
 
     def _state(self) -> wire.Report:
         gateway, server = self._gateway, self._lifecycle.server
-        connections = len(server.server_state.connections) + len(server.adopting)
+        connections = len(server.server_state.connections) + len(self._adopting)
+        if self._wyoming is not None:
+            connections += self._wyoming.clients
         begun = sum(peer.begun for peer in gateway.peers)
         alive = gateway.service.stats().contexts if gateway.service is not None else 0
         return wire.Report(
@@ -125,8 +153,8 @@ class Worker:
 
     def _on_message(self, message: Any, sock: socket.socket | None) -> None:
         match message:
-            case wire.Connection():
-                self._take(sock)
+            case wire.Connection(port=port):
+                self._take(port, sock)
             case wire.GiveMetrics(round=number):
                 text = self._gateway.metrics.render().decode()
                 self._channel.send(wire.OwnMetrics(number, text))
@@ -138,13 +166,30 @@ class Worker:
             case wire.Stop():
                 self._lifecycle.stop()
 
-    def _take(self, sock: socket.socket | None) -> None:
+    def _take(self, port: str, sock: socket.socket | None) -> None:
         self._taken += 1
         self._channel.send(wire.Taken(self._taken))
         if sock is None:
             logger.error("a connection is lost: too many files are open; raise the limit (ulimit)")
-        else:
-            self._lifecycle.server.adopt(sock)
+            return
+        task = asyncio.create_task(self._adopt(port, sock), name="adopt")
+        self._adopting.add(task)
+        task.add_done_callback(self._adopting.discard)
+
+    async def _adopt(self, port: str, sock: socket.socket) -> None:
+        try:
+            if port != WYOMING:
+                await self._lifecycle.server.adopt(sock)
+            elif self._wyoming is not None:
+                await self._wyoming.adopt(sock)
+        except OSError as error:  # no TLS, or gone
+            logger.debug("connection lost before it began: %s", error)
+            sock.close()
+
+    def _close_door(self) -> None:
+        self._channel.pause()
+        for task in self._adopting:
+            task.cancel()
 
     def _orphaned(self) -> None:
         logger.error("the parent is gone: draining")

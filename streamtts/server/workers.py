@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import socket
-import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,15 +20,16 @@ import msgspec
 from streamtts.config import Config, check_files
 from streamtts.errors import ConfigError, StreamTTSError
 from streamtts.server import channel as wire
+from streamtts.server import wyoming
 from streamtts.server.channel import Channel
+from streamtts.server.companions import WYOMING
 from streamtts.server.door import Door, Link
 from streamtts.server.lifecycle import GOODBYE_S, SIGNALS, address, bind
+from streamtts.server.process import ended, pause, spawn, tell_config
 from streamtts.server.rounds import Rounds
 from streamtts.server.security import load_keys
 
 STEADY_S = 60.0  # a worker that has lived so long is started again at once
-FIRST_PAUSE_S = 0.5
-LAST_PAUSE_S = 30.0
 CLOSING_S = 10.0  # for a worker to let go of everything, after the last stream
 
 logger = logging.getLogger(__name__)
@@ -51,10 +49,17 @@ def serve(config: Config, program: Sequence[str]) -> None:
         raise ConfigError("server.workers: this system cannot pass connections on; 1 is possible")
     check_files(config)
     load_keys(config)
-    sock = bind(config.server.host, config.server.port)
-    with contextlib.closing(sock):
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(bind(config.server.host, config.server.port))
+        wyoming_sock = None
+        if config.wyoming.enabled:
+            wyoming_sock = stack.enter_context(wyoming.bind(config))
+            port = wyoming_sock.getsockname()[1]
+            config = msgspec.structs.replace(
+                config, wyoming=msgspec.structs.replace(config.wyoming, port=port)
+            )
         logger.info("listening on %s workers=%d", address(config, sock), config.server.workers)
-        asyncio.run(Workers(config, program).run({"http": sock}))
+        asyncio.run(Workers(config, program).run(sock, wyoming_sock))
 
 
 class Workers:
@@ -83,6 +88,7 @@ class Workers:
         self._ending = asyncio.Event()
         self._killer: asyncio.TimerHandle | None = None
         self._ever_ready = False
+        self._wyoming_sock: socket.socket | None = None
         self._error: StreamTTSError | None = None
         self._failures: dict[int, wire.Failed] = {}
         self._restarts = 0
@@ -99,9 +105,18 @@ class Workers:
         return sum(link.seat.ready for link in self._door.links)
 
     async def run(
-        self, listeners: Mapping[str, socket.socket], *, take_signals: bool = True
+        self,
+        sock: socket.socket,
+        wyoming_sock: socket.socket | None = None,
+        *,
+        take_signals: bool = True,
     ) -> None:
-        """Serves on bound sockets; returns after a drain or a second signal.
+        """Serves on a listening socket; returns after a drain or a second signal.
+
+        Args:
+            sock: for WebSockets and HTTP.
+            wyoming_sock: bound; listens as soon as one worker is ready, until the drain.
+            take_signals: be told by signals, in the main thread.
 
         Raises:
             StreamTTSError: the workers cannot load, before any of them ever could.
@@ -110,7 +125,8 @@ class Workers:
         if take_signals:
             for number in SIGNALS:
                 loop.add_signal_handler(number, self.signalled)
-        self._door = Door(listeners, self._config.server.connections, self._clock)
+        self._door = Door({"http": sock}, self._config.server.connections, self._clock)
+        self._wyoming_sock = wyoming_sock
         keepers = [
             asyncio.create_task(self._keep(number), name=f"worker {number}")
             for number in range(self._config.server.workers)
@@ -136,6 +152,7 @@ class Workers:
         """The first signal drains, the second stops now."""
         self._signals += 1
         self._ending.set()
+        self._door.remove(WYOMING)
         if self._signals == 1:
             logger.info("draining; a second signal stops now")
             self._end(wire.Drain(), self._config.server.drain_s + GOODBYE_S + CLOSING_S)
@@ -191,7 +208,7 @@ class Workers:
         try:
             if self._ending.is_set():  # meanwhile
                 process.kill()
-            await self._tell_config(process)
+            await tell_config(process, self._config)
             status = await process.wait()
         finally:
             if process.returncode is None:
@@ -206,20 +223,7 @@ class Workers:
         return failure.error if failure is not None else ended(status)
 
     async def _start(self, number: int) -> tuple[Link, Process]:
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", *self._program, str(number), str(theirs.fileno())),
-                    stdin=PIPE,
-                    stdout=DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,  # Ctrl-C is for the parent alone
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(_path())},
-                )
-        except OSError:
-            ours.close()
-            raise
+        process, sock = await spawn(self._program, number)
         link: Link
 
         def on_message(message: Any, sock: socket.socket | None) -> None:
@@ -227,24 +231,19 @@ class Workers:
 
         link = Link(
             number,
-            Channel(ours, wire.TO_PARENT, on_message, lambda: None, lambda: self._door.wake()),
+            Channel(sock, wire.TO_PARENT, on_message, lambda: None, lambda: self._door.wake()),
         )
         link.channel.start()
         return link, process
-
-    async def _tell_config(self, process: Process) -> None:
-        assert process.stdin is not None
-        with contextlib.suppress(ConnectionError):  # it is dead already
-            process.stdin.write(msgspec.json.encode(self._config))
-            await process.stdin.drain()
-            process.stdin.close()
 
     def _on_message(self, link: Link, message: Any) -> None:
         match message:
             case wire.Report():
                 first = link.seat.report is None
                 self._door.report(link, message)
-                self._ever_ready = self._ever_ready or link.seat.ready
+                if link.seat.ready and not self._ever_ready:
+                    self._ever_ready = True
+                    self._open_wyoming()
                 if first and self._signals:  # what was sent before it had ears
                     link.channel.send(wire.Drain() if self._signals == 1 else wire.Stop())
             case wire.Taken(count=count):
@@ -255,6 +254,18 @@ class Workers:
                 self._rounds.ask(link)
             case wire.OwnMetrics():
                 self._rounds.answer(link.seat.number, message)
+
+    def _open_wyoming(self) -> None:
+        sock = self._wyoming_sock
+        if sock is None or self._ending.is_set():
+            return
+        try:
+            sock.listen(wyoming.BACKLOG)
+        except OSError as error:  # somebody else, between `bind` and now
+            self._give_up(f"wyoming.port: cannot listen on {self._config.wyoming.port}: {error}")
+            return
+        wyoming.tell(self._config.wyoming.host, self._config.wyoming.port)
+        self._door.add(WYOMING, sock)
 
     def _give_up(self, why: str) -> None:
         self._error = StreamTTSError(why)
@@ -270,20 +281,3 @@ class Workers:
             "# TYPE streamtts_worker_restarts_total counter\n"
             f"streamtts_worker_restarts_total {self._restarts}\n"
         )
-
-
-def pause(quick_deaths: int) -> float:
-    """Seconds before a worker is started again, after so many short lives in a row."""
-    return min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(quick_deaths - 1, 10)) if quick_deaths else 0
-
-
-def ended(status: int) -> str:
-    """A worker's exit status in words."""
-    if status < 0:
-        return f"was killed by {signal.Signals(-status).name}"
-    return f"ended with status {status}" if status else "has ended"
-
-
-def _path() -> list[str]:
-    """Where the parent finds modules, so that workers find the same ones."""
-    return [os.path.abspath(folder) for folder in sys.path]

@@ -17,7 +17,8 @@ from websockets.exceptions import ConnectionClosed
 
 from streamtts import config as schema
 from streamtts.errors import ConfigError, StreamTTSError
-from streamtts.server.workers import ended, pause, serve
+from streamtts.server.process import ended, pause
+from streamtts.server.workers import serve
 
 WHOLE = 4 * 640  # samples of what a speaker says
 

@@ -39,7 +39,7 @@ class LiveWorkers:
         self.url = f"http://127.0.0.1:{self.port}"
         self.parent = Workers(msgspec.structs.replace(parsed, server=server), program)
         self.task = asyncio.create_task(
-            self.parent.run({"http": self.sock}, take_signals=False), name="parent"
+            self.parent.run(self.sock, take_signals=False), name="parent"
         )
 
     def pid(self, number: int) -> int:
