@@ -30,7 +30,7 @@ import load_plot
 import load_table
 import load_texts
 import msgspec
-from load_run import run
+from load_run import run, speaking_pace
 from load_search import sustained
 from load_spec import (
     LoadReport,
@@ -55,6 +55,7 @@ __all__ = [
     "SustainedReport",
     "main",
     "run",
+    "speaking_pace",
     "sustained",
 ]
 
@@ -179,6 +180,8 @@ async def measure(options: argparse.Namespace, stop: asyncio.Event) -> int:
         load_table.check_folder(path)
     if options.sustained:
         return await _search(options, spec, stop)
+    if options.steps or options.overload:
+        spec = msgspec.structs.replace(spec, s_per_char=await speaking_pace(spec))
     specs = [spec]
     if options.steps:
         specs = [msgspec.structs.replace(spec, streams=streams) for streams in options.steps]

@@ -7,7 +7,9 @@ would slow down together with the server and hide its queue.
 With streams of `life_s` seconds, `streams / life_s` of them a second keep `streams` alive on
 average (Little's law). So that this holds from the begin of the window and not a lifetime later,
 the ramp starts as many streams as are to be alive, and gives each what a stream that is found alive
-at a random moment has left to say.
+at a random moment has left to say. Between the ramp and the end of the window the process has as
+many arrivals as it has on average, at independent random times: that is a Poisson process with the
+number of its arrivals given. So seeds differ in how streams crowd, and not in how many there are.
 """
 
 from __future__ import annotations
@@ -74,25 +76,30 @@ def plan(spec: LoadSpec, s_per_char: float) -> Plan:
         return Plan(0.0, burst)
     life_s = sum(map(len, texts)) / len(texts) * s_per_char
     rate = spec.streams * spec.overload / life_s
-    begun = sorted(
-        (_begun(spec, rng, texts) for _ in range(first)), key=lambda arrival: arrival.at_s
-    )
+    begun = _begun(spec, rng, texts, first)
     return Plan(rate, heapq.merge(begun, _process(spec, rng, texts, rate), key=lambda a: a.at_s))
 
 
-def _begun(spec: LoadSpec, rng: random.Random, texts: Sequence[str]) -> Arrival:
-    """A stream of the ramp: a long one is found alive more often, at any point of its life."""
-    text = rng.choices(texts, weights=[len(text) for text in texts])[0]
-    at_s = -spec.ramp_s * rng.random()
-    return Arrival(at_s, _pieces(spec, load_texts.rest_of(text, rng.random())))
+def _begun(spec: LoadSpec, rng: random.Random, texts: Sequence[str], number: int) -> list[Arrival]:
+    """The streams of the ramp: a long one is found alive more often, at any point of its life."""
+    picked = rng.choices(texts, weights=[len(text) for text in texts], k=number)
+    left = [(at + rng.random()) / number for at in range(number)]
+    rng.shuffle(left)
+    rests = [load_texts.rest_of(text, share) for text, share in zip(picked, left, strict=True)]
+    times = sorted(-spec.ramp_s * rng.random() for _ in range(number))
+    return [Arrival(at, _pieces(spec, rest)) for at, rest in zip(times, rests, strict=True)]
 
 
 def _process(
     spec: LoadSpec, rng: random.Random, texts: Sequence[str], rate: float
 ) -> Iterator[Arrival]:
-    """The open process; it begins when half of the ramp's streams have come."""
+    """The open process; it begins when half of the ramp's streams have come, and never ends."""
     own = random.Random(rng.random())  # whatever else is drawn, this process is the same
-    at_s = -spec.ramp_s / 2
+    begin_s = -spec.ramp_s / 2
+    number = round(rate * (spec.seconds - begin_s))
+    for at_s in sorted(own.uniform(begin_s, spec.seconds) for _ in range(number)):
+        yield Arrival(at_s, _pieces(spec, own.choice(texts)))
+    at_s = spec.seconds
     while True:
         at_s += own.expovariate(rate)
         yield Arrival(at_s, _pieces(spec, own.choice(texts)))

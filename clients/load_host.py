@@ -32,6 +32,7 @@ class Ticker:
         on_tick: called with the time, at every tick that fires.
 
     Attributes:
+        began_s: when it was started; the first tick is due 50 ms later.
         lags: (when it fired, by how many seconds it was late), by time.
     """
 
@@ -39,14 +40,14 @@ class Ticker:
         self.lags: list[tuple[float, float]] = []
         self._on_tick = on_tick
         self._loop = asyncio.get_running_loop()
-        self._began_s = time.monotonic()
+        self.began_s = time.monotonic()
         self._ticks = 0
         self._handle: asyncio.TimerHandle | None = None
         self._fd = _kernel_timer()
         if self._fd is None:
             self._arm()
         else:
-            _start_timer(self._fd, self._began_s + TICK_S)
+            _start_timer(self._fd, self.began_s + TICK_S)
             self._loop.add_reader(self._fd, self._fired)
 
     def stop(self) -> None:
@@ -64,7 +65,7 @@ class Ticker:
 
     def note(self, now_s: float) -> None:
         """Notes all ticks that were due by now."""
-        while (due_s := self._began_s + (self._ticks + 1) * TICK_S) <= now_s:
+        while (due_s := self.began_s + (self._ticks + 1) * TICK_S) <= now_s:
             self._ticks += 1
             self.lags.append((now_s, now_s - due_s))
 
@@ -79,7 +80,7 @@ class Ticker:
             self._arm()
 
     def _arm(self) -> None:
-        due_s = self._began_s + (self._ticks + 1) * TICK_S
+        due_s = self.began_s + (self._ticks + 1) * TICK_S
         self._handle = self._loop.call_later(max(0.0, due_s - time.monotonic()), self._fired)
 
 

@@ -69,6 +69,9 @@ async def sustained(
     if spec.arrival == "burst":
         raise BadField("sustained: streams come by an open process, not as a burst")
     if runner is None:
+        if not spec.s_per_char:
+            pace = await load_run.speaking_pace(spec)
+            spec = msgspec.structs.replace(spec, s_per_char=pace)
 
         async def runner(one: LoadSpec) -> LoadReport:
             return await load_run.run(one, stop=stop)

@@ -56,10 +56,10 @@ def target(url: str) -> WebSocketURI:
     Raises:
         BadField: `url` is none.
     """
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    path = parts.path if parts.path not in ("", "/") else PATH
     try:
+        parts = urlsplit(url if "://" in url else f"ws://{url}")
+        scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+        path = parts.path if parts.path not in ("", "/") else PATH
         return parse_uri(urlunsplit((scheme, parts.netloc, path, parts.query, "")))
     except (InvalidURI, ValueError):
         hint = "ws://host:port or wss://host:port"
@@ -206,7 +206,9 @@ async def dial(uri: WebSocketURI, key: str, receiver: Receiver) -> Wire:
     except TimeoutError:
         failure: StreamTTSError = ConnectionLost(f"no answer within {DIAL_LIMIT_S:g} s")
     except (OSError, InvalidHandshake) as error:
-        failure = ConnectionLost(f"cannot connect to {uri.host}:{uri.port}: {error}")
+        failure = ConnectionLost(
+            f"cannot connect to {uri.host}:{uri.port}: {error} (does the server run there?)"
+        )
     except StreamTTSError as error:
         failure = error
     else:

@@ -13,9 +13,10 @@ import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
-from support.scripted_server import FIRST, LAST, METRICS, READY
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+
+from support.scripted_server import FIRST, LAST, METRICS, READY
 
 RATE = 16000
 FRAME_SAMPLES = 640
@@ -26,13 +27,16 @@ class SpeakingServer:
 
     Attributes:
         s_per_char: sound made of a character.
-        capacity: contexts at a time; those above it are refused with `capacity`.
-        full: every context is refused.
+        full: every context is refused with `capacity`.
         silent: nothing is ever said to a text.
         die_after: contexts; the next one breaks every connection and closes the port.
-        texts: of all contexts, by `context_id`, newest last.
+        encoding: that it claims to send.
+        texts: (context_id, text) of all contexts, in the order of their ends.
+        openings: the first `text` of each context.
         connections: that were ever made.
+        most_contexts: that one connection had at a time.
         hellos: that came.
+        spoke: set with every text.
     """
 
     def __init__(self, *, s_per_char: float = 0.001) -> None:
@@ -46,6 +50,7 @@ class SpeakingServer:
         self.connections = 0
         self.most_contexts = 0
         self.hellos: list[dict[str, Any]] = []
+        self.spoke = asyncio.Event()
         self.url = ""
         self._server: Server | None = None
 
@@ -70,6 +75,7 @@ class SpeakingServer:
     async def speak(self, socket: ServerConnection, name: str, spoken: dict[str, str]) -> None:
         text = spoken[name]
         self.texts.append((name, text))
+        self.spoke.set()
         if self.die_after is not None and len(self.texts) > self.die_after:
             self.die()
             return
@@ -109,4 +115,3 @@ class SpeakingServer:
         async with serve(self.handle, "127.0.0.1", 0, **options) as self._server:
             self.url = f"ws://127.0.0.1:{next(iter(self._server.sockets)).getsockname()[1]}"
             yield self
-            await asyncio.sleep(0)
