@@ -40,7 +40,9 @@ async def ask(c: Client, context_id: str) -> dict[str, object]:
 
 async def place(server: LiveServer, waiting: int) -> None:
     """Until so many wait: a stream takes its place with its first words, off the loop."""
-    while (await asyncio.to_thread(read, server.http))["waiting"] < waiting:
+    while True:
+        if (await asyncio.to_thread(read, server.http))["waiting"] == waiting:
+            return
         await asyncio.sleep(0.01)
 
 
