@@ -48,6 +48,7 @@ class Request:
         delivery: how its sound goes out.
         extra: what its dialect keeps.
         settled: it has been acknowledged.
+        deltas: text that has come since it was accepted.
     """
 
     site: str
@@ -62,7 +63,8 @@ class Request:
     correlation: bytes | None = None
     delivery: Delivery = Delivery.PACED
     extra: Any = None
-    settled: bool = field(default=False)
+    settled: bool = False
+    deltas: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

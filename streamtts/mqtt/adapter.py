@@ -204,7 +204,7 @@ class Session:
             protocol=aiomqtt.ProtocolVersion.V5 if self._v5 else aiomqtt.ProtocolVersion.V311,
             will=will,
             clean_session=None if self._v5 else clean,
-            clean_start=clean,
+            clean_start=clean if self._v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,
             timeout=CONNECT_TIMEOUT_S,
             keepalive=KEEPALIVE_S,
             max_queued_incoming_messages=self._receive_maximum + _QUEUE_SLACK,
@@ -257,9 +257,9 @@ class Session:
         logger.info("connected session=%s known=%s", self.identifier, self._present)
         for topic_filter, qos in self._filters.items():
             wrapped.subscribe(topic_filter, qos)
-        self._on_up(self._present)
         for publication in self._outbox.again():
             self._send(wrapped, publication)
+        self._on_up(self._present)
 
     def _end(self) -> None:
         self.connected, self._client = False, None

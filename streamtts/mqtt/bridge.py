@@ -91,6 +91,11 @@ class Bridge:
         """Who speaks and who waits."""
         return self._desk.sites
 
+    @property
+    def connected(self) -> bool:
+        """Both sessions are up."""
+        return self._control.connected and self._requests.connected
+
     async def start(self) -> None:
         """Begins to connect, and returns; the broker may be away."""
         self._state = ONLINE

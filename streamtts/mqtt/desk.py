@@ -90,6 +90,7 @@ class Desk:
         if speech is None:
             return
         if delta.delta:
+            request.deltas.append(delta.delta)
             speech.feed(delta.delta)
         if delta.flush or delta.flush == "":
             speech.flush(delta.flush if isinstance(delta.flush, str) else None)

@@ -32,7 +32,7 @@ class Pacer:
     def played(self, now_s: float) -> int:
         """Samples that have been heard."""
         self._advance(now_s)
-        return int(self._played)
+        return round(self._played)
 
     def held_s(self, now_s: float) -> float:
         """Sound that the device holds."""

@@ -18,7 +18,7 @@ from streamtts.mqtt.actions import (
 )
 from streamtts.mqtt.pacing import Pacer
 from streamtts.mqtt.requests import check_chunk
-from streamtts.mqtt.turn import Phase, Turn, nothing_spoken, unspoken
+from streamtts.mqtt.turn import Phase, Turn, unspoken
 
 RETRY_S = 0.5  # when the server does not say when it will have a slot
 CONFIRM_S = 5.0  # for the end of a context that was cancelled
@@ -134,7 +134,7 @@ class Site:
                 return self._chunk(turn, event, now_s)
             case events.Done():
                 if turn.phase is Phase.STOPPING:  # it was faster than the cancel
-                    return self._cancelled(turn, nothing_spoken(event.samples))
+                    return self._cancelled(turn, turn.heard(event.samples))
                 turn.queue.append(event)
                 return self.pump(now_s)
             case events.Cancelled():
@@ -142,6 +142,8 @@ class Site:
             case events.Failed(final=True):
                 return self._failed(turn, event, now_s)
             case _:
+                if isinstance(event, events.Words):
+                    turn.words.update((item.index, item) for item in event.items)
                 return [] if turn.phase is Phase.STOPPING else [Tell(request, event)]
 
     def _opened(self, turn: Turn, opened: events.Opened, now_s: float) -> list[Action]:
@@ -180,7 +182,7 @@ class Site:
 
     def _failed(self, turn: Turn, failed: events.Failed, now_s: float) -> list[Action]:
         if turn.phase is Phase.STOPPING:
-            return self._cancelled(turn, nothing_spoken(0))
+            return self._cancelled(turn, turn.heard(turn.sent))
         if not turn.begun and failed.code in _AGAIN:
             self._wait(turn, (failed.retry_after_ms or RETRY_S * 1000) / 1000, now_s)
             return []
@@ -221,7 +223,7 @@ class Site:
             turn.phase = Phase.OPENING
             return [Open(turn.request)]
         if turn.phase is Phase.STOPPING and due:
-            return [Drop(turn.request), *self._cancelled(turn, nothing_spoken(0))]
+            return [Drop(turn.request), *self._cancelled(turn, turn.heard(turn.sent))]
         if turn.phase is Phase.PLAYING_OUT and due:
             return self._over(turn)
         return self.pump(now_s)
@@ -263,8 +265,11 @@ class Site:
             return [*dropped, *unspoken(turn.request, reason), *self._over(turn)]
         assert turn.pacer is not None
         played = turn.pacer.played(now_s) if played_samples is None else played_samples
+        turn.cut, turn.reason, made = played, reason, turn.made
         turn.queue.clear()
-        turn.phase, turn.reason, turn.until_s = Phase.STOPPING, reason, now_s + CONFIRM_S
+        if made is not None:
+            return self._cancelled(turn, turn.heard(made))
+        turn.phase, turn.until_s = Phase.STOPPING, now_s + CONFIRM_S
         return [Stop(turn.request, min(played, turn.sent))]
 
     def _cancelled(self, turn: Turn, cancelled: events.Cancelled) -> list[Action]:

@@ -42,7 +42,9 @@ class Turn:
         queue: chunks that do not fit into the device yet, and the end.
         until_s: when to ask again, to give up or to be over, by `phase`.
         reason: why it is stopped.
+        cut: samples that had been heard then.
         last_sent: the device has got the last chunk.
+        words: with their times, by index.
     """
 
     request: Request
@@ -52,7 +54,9 @@ class Turn:
     queue: deque[events.AudioChunk | events.Done] = field(default_factory=deque)
     until_s: float = 0.0
     reason: str = "cancel"
+    cut: int = 0
     last_sent: bool = False
+    words: dict[int, events.TimedItem] = field(default_factory=dict)
     _told_s: float | None = None
     _told_samples: int = 0
 
@@ -85,6 +89,21 @@ class Turn:
         self.last_sent = True
         flags = events.FLAG_LAST | events.FLAG_FADED
         return [Send(self.request, events.AudioChunk(-1, flags, self.sent, b"", 0))]
+
+    @property
+    def made(self) -> int | None:
+        """Samples of the whole utterance, once its context is over and can tell nothing more."""
+        end = self.queue[-1] if self.queue else None
+        return end.samples if isinstance(end, events.Done) else None
+
+    def heard(self, made: int) -> events.Cancelled:
+        """What was heard before it was cut, by the words' times; as its context would tell it."""
+        sample = min(self.cut, self.sent)
+        ended = [w for w in self.words.values() if w.end is not None and w.end <= sample]
+        chars = max((word.char_end for word in ended), default=0)
+        text = "".join([self.request.text, *self.request.deltas])
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return events.Cancelled(made, self.sent, chars, len(ended), whole[:chars])
 
     def settle(self) -> list[Action]:
         """Acknowledges the request, once."""
