@@ -45,7 +45,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:
         """From (B, T, C) to (B, T, C) and the new state."""
         y, state = self.depthwise(x, state)
-        return x + self.narrow(torch.relu(self.wide(self.norm(y)))), state
+        return x + self.narrow(torch.relu_(self.wide(self.norm(y)))), state
 
 
 class FilterNet(nn.Module):
