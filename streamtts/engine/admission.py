@@ -1,21 +1,24 @@
 """How many streams fit: what a step costs here and now, and what that says of one more.
 
-The costs of a step and of a vocoder call are measured at start for batches of several sizes. What
-turns really take, with text, listeners and the rest of the machine in the way, is measured all the
-time; the ratio of the two, the *pressure*, scales the prediction. So a burst is judged before it
-has been felt, and a machine that slows down admits fewer. No torch; the clock is the caller's.
+The costs of a step and of a vocoder call are measured at start for batches of several sizes: they
+say what n streams need when all go side by side. What the engine really takes for the sound that it
+makes, with first chunks, text, listeners and the rest of the machine in the way, is measured all
+the time; the ratio of the two, the *pressure*, scales the prediction. So a burst is judged before
+it has been felt, and a machine that slows down admits fewer. No torch; the clock is the caller's.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-TARGET_LOAD = 0.85  # of the engine's thread; the rest is for first chunks, which go alone
-_PRESSURE_S = 1.0  # of predicted work after which the pressure has followed a change by two thirds
-_PRESSURE_BOUNDS = (0.5, 50.0)
+TARGET_LOAD = 0.9  # of the engine's thread
+_MEMORY_S = 1.0  # busy seconds after which a measurement counts a third
+_FIRST_PRESSURE = 1.5  # until it has been measured
+_FIRST_S = 0.3  # busy seconds that this guess counts for
 _DEPARTURES = 64
 _DEPARTURES_S = 30.0
 _RETRY_S = (0.25, 30.0)
@@ -62,7 +65,6 @@ class Admission:
 
     Attributes:
         costs: may be replaced once they have been measured.
-        pressure: what turns take, in units of their predicted cost.
     """
 
     def __init__(
@@ -73,25 +75,36 @@ class Admission:
         self._frames_per_s = frames_per_s
         self._slots = slots
         self._left: deque[float] = deque(maxlen=_DEPARTURES)
-        self.pressure = 1.0
+        self._busy_s = _FIRST_S
+        self._ideal_s = _FIRST_S / _FIRST_PRESSURE
 
-    def took(self, actual_s: float, rows: int, sound_frames: int) -> None:
-        """Notes a turn: a step of so many rows and a vocoder call of so many frames."""
-        costs = self.costs
-        predicted_s = costs.step_s(rows) + costs.sound_s * sound_frames
-        if predicted_s <= 0:
-            return
-        weight = min(1.0, predicted_s / _PRESSURE_S)
-        low, high = _PRESSURE_BOUNDS
-        ratio = min(max(actual_s / predicted_s, low), high)
-        self.pressure += weight * (ratio - self.pressure)
+    @property
+    def pressure(self) -> float:
+        """What the engine takes for its sound, in units of what it would take side by side."""
+        return self._busy_s / self._ideal_s
+
+    def took(self, busy_s: float, rows: int, active: int) -> None:
+        """Notes a turn.
+
+        Args:
+            busy_s: what it took, by the clock on the wall.
+            rows: of its decoder step; 0 when it made none.
+            active: streams that have a slot.
+        """
+        ideal_s = rows * self._needs(active) / (self._steps_per_s * active) if rows else 0.0
+        kept = math.exp(-busy_s / _MEMORY_S)
+        self._busy_s = self._busy_s * kept + busy_s
+        self._ideal_s = max(self._ideal_s * kept + ideal_s, 1e-9)
 
     def load(self, streams: int) -> float:
         """The share of the engine's time that so many streams need."""
+        return self.pressure * self._needs(streams)
+
+    def _needs(self, streams: int) -> float:
+        """Seconds that a second of so many streams takes when all go side by side."""
         costs = self.costs
         steps_s = self._steps_per_s * costs.step_s(streams)
-        sound_s = self._frames_per_s * costs.sound_s * streams
-        return self.pressure * (steps_s + sound_s)
+        return steps_s + self._frames_per_s * costs.sound_s * streams
 
     def admits(self, active: int) -> bool:
         """Whether one more fits beside the active ones; the first one always does."""

@@ -27,6 +27,11 @@ class Commands:
         self._condition = threading.Condition()
         self._rung = False
 
+    @property
+    def waiting(self) -> bool:
+        """Somebody has put or rung since the last `take`."""
+        return self._rung
+
     def put(self, command: Command, *, wait: bool) -> None:
         """Adds a command and rings.
 

@@ -21,7 +21,7 @@ from streamtts.engine.roster import Roster
 from streamtts.engine.runner import DROPPED_FRAMES, Row, Runner, Sound
 from streamtts.engine.scheduler import Scheduler
 from streamtts.engine.sink import Chunk, Sink, StreamRequest
-from streamtts.engine.stream import CHUNK_FRAMES, Status, Stream
+from streamtts.engine.stream import CHUNK_FRAMES, SPARE_FRAMES, Status, Stream
 from streamtts.engine.tallies import Tallies
 from streamtts.errors import StreamStuck, StreamTTSError
 from streamtts.text.symbols import Symbol
@@ -160,7 +160,7 @@ class Engine:
             sink,
             self._clock(),
             flush_steps=math.ceil((frames * request.speed + hidden) / runner.step_frames),
-            first_frames=min(frames, CHUNK_FRAMES),
+            first_frames=min(frames, CHUNK_FRAMES) + SPARE_FRAMES,
             frame_s=self._frame_s,
         )
         self._put(lambda: self._roster.enter(stream))
@@ -276,21 +276,37 @@ class Engine:
         batch = self._scheduler.choose(active, now_s)
         if batch:
             self._decode(batch, now_s)
-        group = self._scheduler.choose_sound(active, now_s)
-        frames = group[0].frames_due if group else 0
-        if group:
-            self._vocode(group, frames)
-        if batch or group:
-            self._share_cost(batch or group, self._cost_clock() - begun_s)
-            self._admission.took(self._clock() - now_s, len(batch), len(group) * frames)
-        for stream in [s for s in active if s.finished and not s.paused]:
+        touched = batch + self._make_sound(now_s)
+        self._admission.took(self._clock() - now_s, len(batch), len(active))
+        if touched:
+            share_s = (self._cost_clock() - begun_s) / len(touched)
+            for stream in touched:
+                stream.compute_s += share_s
+        watches = not touched or now_s - self._watched_s >= _WATCH_S
+        for stream in [s for s in (active if watches else batch) if s.finished and not s.paused]:
             self._finish(stream)
-        self._watch(now_s, idle=not (batch or group))
-        return bool(batch or group)
+        if watches:
+            self._watch(now_s)
+        return bool(touched)
 
-    def _share_cost(self, streams: Sequence[Stream], cost_s: float) -> None:
-        for stream in streams:
-            stream.compute_s += cost_s / len(streams)
+    def _make_sound(self, now_s: float) -> list[Stream]:
+        """Vocoder calls for those whose chunk is due.
+
+        While somebody hurries to the next step, only those who hurry themselves get more than one
+        call in between.
+        """
+        touched: list[Stream] = []
+        active = self._roster.active
+        scheduler = self._scheduler
+        while group := scheduler.choose_sound(active, now_s):
+            calm = not scheduler.hurries(group[0], now_s)
+            if touched and calm and scheduler.somebody_hurries(active, now_s):
+                break
+            self._vocode(group, group[0].frames_due)
+            touched += group
+            if calm and self._commands.waiting:
+                break
+        return touched
 
     def _decode(self, batch: Sequence[Stream], now_s: float) -> None:
         rows = [Row(stream.slot, *stream.before_step()) for stream in batch]
@@ -329,10 +345,8 @@ class Engine:
             self._roster.sent(stream, sent_s or 0.0)
         self._scheduler.after_chunk(stream, self._clock())
 
-    def _watch(self, now_s: float, *, idle: bool) -> None:
+    def _watch(self, now_s: float) -> None:
         """Tells who waits for text, and ends who is stuck."""
-        if not idle and now_s - self._watched_s < _WATCH_S:
-            return
         self._watched_s = now_s
         for stream in list(self._roster.active):
             if stream.paused:

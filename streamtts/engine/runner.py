@@ -38,7 +38,7 @@ _ENCODED_UNITS = 64  # of one call of the encoder at most
 _LOW_ROWS = 12  # with fewer memory rows ahead of some stream, all that like more get more
 _MEASURED_ROWS = (1, 4, 16, 64, 128, 256)
 _MEASURED_SOUND = (16, 16)  # rows, frames
-_MEASURED_TIMES = 3
+_MEASURED_TIMES = 4
 
 
 class Row(NamedTuple):
@@ -264,11 +264,11 @@ class Runner:
         return Sound(_drop_late(own, made[0].numpy()), mel)
 
     @torch.inference_mode()
-    def measure(self, clock: Callable[[], float] = time.perf_counter) -> Costs:
+    def measure(self, clock: Callable[[], float] = time.thread_time) -> Costs:
         """What steps and vocoder calls take on this machine; nobody's stream is touched.
 
         Args:
-            clock: seconds.
+            clock: seconds; of this thread alone, so that a busy machine does not look like a slow one.
         """
         steps = []
         for rows in sorted({min(n, self.slots) for n in _MEASURED_ROWS}):

@@ -2,8 +2,9 @@
 
 A step of many rows costs little more than a step of one, so streams that have time are stepped
 together: a *tick* wakes everybody who has room for one more chunk, and they go on side by side
-until it is made. Streams that cannot wait, because they have not begun to sound or because their
-listener is about to run dry, go first and alone, so that their steps are short.
+until it is made. Streams that *hurry*, because they have not begun to sound or because their
+listener is about to run dry, wait for no tick: they join the next step, and while there are any
+the vocoder's calls are few between two steps and take them first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from streamtts.engine.stream import Stream
 
-HURRY_S = 0.15  # a listener with less than this is about to run dry
+HURRY_S = 0.1  # a listener with less than this is about to run dry
 AT_EASE_S = 2.0  # an unbounded stream with more than this gives way to those with a lead
 _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.05
@@ -40,9 +41,6 @@ class Scheduler:
             now_s: the time.
         """
         able = [s for s in streams if s.can_step and not s.paused and not s.frames_due]
-        hurried = [s for s in able if self.hurries(s, now_s)]
-        if any(not s.playout.started for s in hurried):
-            return self._rows(hurried, now_s)
         if now_s >= self._tick_at_s - _EARLY_S:
             self._tick(streams, now_s)
         return self._rows([s for s in able if s.awake or self.hurries(s, now_s)], now_s)
@@ -58,8 +56,6 @@ class Scheduler:
         if not due:
             return []
         due.sort(key=lambda s: self._order(s, now_s))
-        if not self.hurries(due[0], now_s) and self._first_chunk_ahead(streams):
-            return []
         frames = due[0].frames_due
         rows = max(1, self.sound_frames // frames)
         return [s for s in due if s.frames_due == frames][:rows]
@@ -75,6 +71,13 @@ class Scheduler:
             return True
         bound_s = min(HURRY_S, playout.lead_s / 3) if playout.lead_s > 0 else HURRY_S
         return playout.slack_s(now_s) < bound_s
+
+    def somebody_hurries(self, streams: Iterable[Stream], now_s: float) -> bool:
+        """Whether the next step should not be kept waiting."""
+        return any(
+            s.can_step and not s.paused and not s.frames_due and self.hurries(s, now_s)
+            for s in streams
+        )
 
     def rests(self, stream: Stream, now_s: float) -> bool:
         """Whether a stream waits for its listener, or for the tick."""
@@ -111,9 +114,6 @@ class Scheduler:
     def _is_at_ease(self, stream: Stream, now_s: float) -> bool:
         playout = stream.playout
         return playout.lead_s <= 0 and playout.started and playout.slack_s(now_s) > AT_EASE_S
-
-    def _first_chunk_ahead(self, streams: Iterable[Stream]) -> bool:
-        return any(not s.playout.started and s.can_step and not s.paused for s in streams)
 
     def _order(self, stream: Stream, now_s: float) -> tuple[bool, float, int]:
         playout = stream.playout

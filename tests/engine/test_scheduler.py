@@ -37,16 +37,22 @@ def test_all_that_can_move_move_in_the_order_of_their_slots():
     assert [s.slot for s in chosen] == [0, 2]
 
 
-def test_first_chunks_go_alone_but_for_those_about_to_run_dry():
+def test_who_hurries_waits_for_no_tick():
     streams = [
         ready_stream(1, 0, lead_s=2.0),
         sounding(2, 1, 1.0),
         sounding(3, 2, HURRY_S / 2),
     ]
     scheduler = Scheduler(8, 256)
-    assert numbers(scheduler.choose(streams, 1.0)) == [1, 3]
-    streams[0].playout.sent(1.0, 0.5)
     assert numbers(scheduler.choose(streams, 1.0)) == [1, 2, 3]
+    for stream in streams:
+        stream.awake = False
+    assert numbers(scheduler.choose(streams, 1.01)) == [1, 3]
+    streams[0].playout.sent(1.0, 0.5)
+    assert numbers(scheduler.choose(streams, 1.01)) == [3]
+    streams[2].playout.sent(1.0, 0.5)
+    assert numbers(scheduler.choose(streams, 1.01)) == []
+    assert numbers(scheduler.choose(streams, 1.3)) == [1, 2, 3]
 
 
 def test_when_the_batch_is_full_whoever_runs_dry_soonest_is_in_it():
@@ -100,12 +106,18 @@ def test_a_vocoder_call_takes_equal_chunks_and_no_more_than_fit():
     assert Scheduler(8, 8).choose_sound([], 1.0) == []
 
 
-def test_the_vocoder_waits_for_a_first_chunk_unless_somebody_runs_dry():
+def test_the_vocoder_takes_first_whoever_hurries_and_knows_who_waits_for_a_step():
     first, easy = ready_stream(1, 0, lead_s=2.0), sounding(2, 1, 1.0)
-    easy.frames_pending = 16
+    first.frames_pending = easy.frames_pending = 6
+    easy.on_chunk(2)  # its short chunk is as long as what is left
     scheduler = Scheduler(8, 256)
-    assert scheduler.choose_sound([first, easy], 1.0) == []
-    assert scheduler.choose_sound([first, easy], 1.9) == [easy]
+    assert scheduler.choose_sound([easy, first], 1.0) == [first]
+    assert not scheduler.somebody_hurries([easy, first], 1.0)
+    first.frames_pending = 0
+    assert scheduler.choose_sound([easy, first], 1.0) == [easy]
+    assert scheduler.somebody_hurries([easy, first], 1.0)
+    first.paused = True
+    assert not scheduler.somebody_hurries([easy, first], 1.0)
 
 
 def test_who_wants_it_as_fast_as_possible_gives_way_to_listeners():
