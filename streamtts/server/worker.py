@@ -27,6 +27,7 @@ from streamtts.server.wyoming import WyomingServer
 
 REPORT_EVERY_S = 0.1  # when something has changed
 REPORT_AT_LEAST_S = 0.5
+MAX_FILES = 65_536
 METRICS_S = 2.0  # for the parent to collect them
 LOG_FORMAT = "%(asctime)s %(levelname)s worker={} %(name)s %(message)s"
 
@@ -57,9 +58,20 @@ def main(arguments: Sequence[str], load: Load, make_bridge: MakeBridge = no_brid
     logging.basicConfig(
         level=config.log.level.upper(), format=LOG_FORMAT.format(worker), stream=sys.stderr
     )
+    _allow_files()
     sock = socket.socket(fileno=descriptor)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(Worker(worker, config, load, make_bridge).run(sock))
+
+
+def _allow_files() -> None:
+    """Takes what the system offers: a connection that finds no descriptor here is lost."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    offered = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < offered:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (offered, hard))
 
 
 class Worker:

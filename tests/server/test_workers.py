@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 from support.fake_worker import PROGRAM
@@ -16,8 +18,12 @@ from support.live_workers import LiveWorkers, closing, finish, live_workers
 from websockets.exceptions import ConnectionClosed
 
 from streamtts import config as schema
+from streamtts.app import make_bridge
+from streamtts.cli import main
 from streamtts.errors import ConfigError, StreamTTSError
+from streamtts.server.gateway import Gateway
 from streamtts.server.process import ended, pause
+from streamtts.server.security import Keys
 from streamtts.server.workers import serve
 
 WHOLE = 4 * 640  # samples of what a speaker says
@@ -31,7 +37,7 @@ async def survives(c: Client) -> bool:
 
 
 def test_a_killed_worker_takes_only_its_own_streams_with_it() -> None:
-    async def main() -> None:
+    async def scene() -> None:
         async with live_workers() as server, contextlib.AsyncExitStack() as stack:
             clients = await server.speakers(stack, 6)
             assert await server.samples("streamtts_contexts") == {"0": 3, "1": 3}
@@ -61,7 +67,7 @@ def test_a_killed_worker_takes_only_its_own_streams_with_it() -> None:
                 with pytest.raises(ProcessLookupError):
                     os.kill(pid, 0)
 
-    asyncio.run(main())
+    asyncio.run(scene())
 
 
 @pytest.mark.parametrize(
@@ -74,19 +80,19 @@ def test_a_killed_worker_takes_only_its_own_streams_with_it() -> None:
 def test_a_voice_that_cannot_be_loaded_ends_it_all(
     voice: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
+    async def scene() -> None:
         server = LiveWorkers(f'[voice]\nid = "{voice}"')
         with server.sock, pytest.raises(StreamTTSError, match=f"^{re.escape(message)}$"):
             await server.ended()
         assert server.parent.processes == {}
 
-    asyncio.run(main())
+    asyncio.run(scene())
     tracebacks = [r for r in caplog.records if "Traceback" in r.getMessage()]
     assert len(tracebacks) == (voice == "crash")
 
 
 def test_workers_that_die_at_once_are_no_endless_loop() -> None:
-    async def main() -> None:
+    async def scene() -> None:
         server = LiveWorkers(program=("-c", "import os; os.abort()"))
         with (
             server.sock,
@@ -94,7 +100,7 @@ def test_workers_that_die_at_once_are_no_endless_loop() -> None:
         ):
             await server.ended()
 
-    asyncio.run(main())
+    asyncio.run(scene())
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:
@@ -116,3 +122,28 @@ def test_the_end_of_a_worker_in_words() -> None:
         "ended with status 3",
         "was killed by SIGKILL",
     ]
+
+
+def test_the_parent_loads_no_model() -> None:
+    code = "import sys, streamtts.server.workers; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_number_of_workers_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--workers", "0", "--port", "0"]) == 1
+    assert capsys.readouterr().err == "streamtts: workers: expected int >= 1\n"
+
+
+@pytest.mark.parametrize(
+    ("mqtt", "number", "bridge"),
+    [
+        ("", 0, False),
+        ('host = "broker"', None, True),
+        ('host = "broker"', 0, True),
+        ('host = "broker"', 1, False),  # or it would all be spoken twice
+        ('host = "broker"\nfleet = true', 1, True),
+    ],
+)
+def test_who_has_the_bridge(mqtt: str, number: int | None, bridge: bool) -> None:
+    gateway = Gateway(schema.parse(f"[mqtt]\n{mqtt}"), Keys(()))
+    assert (make_bridge(gateway, number) is not None) == bridge
