@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parent
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent():
+def die_with_parent():
     """In the child: the kernel kills it when the benchmark is gone, however that ends."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -58,7 +58,8 @@ class Process:
         began = time.monotonic()
         self._process = subprocess.Popen(self._command(port, folder), stdin=subprocess.DEVNULL,
                                          stdout=output, stderr=subprocess.STDOUT,
-                                         preexec_fn=_die_with_parent)  # fmt: skip
+                                         start_new_session=True,
+                                         preexec_fn=die_with_parent)  # fmt: skip
         self.pid = self._process.pid
         try:
             self._wait_until_ready(began)
@@ -77,6 +78,8 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        with contextlib.suppress(ProcessLookupError):  # what it has started itself
+            os.killpg(self.pid, signal.SIGKILL)
         self._stack.close()
 
     def _wait_until_ready(self, began):
@@ -96,10 +99,10 @@ class Process:
 
     def pause(self):
         """Stops it where it is, so that it costs nothing while another one is measured."""
-        self._process.send_signal(signal.SIGSTOP)
+        os.killpg(self.pid, signal.SIGSTOP)
 
     def resume(self):
-        self._process.send_signal(signal.SIGCONT)
+        os.killpg(self.pid, signal.SIGCONT)
 
     def said(self):
         """The end of its log."""

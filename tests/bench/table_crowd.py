@@ -35,7 +35,7 @@ async def newcomer(bench, _):
         for streams in PLAYING:
             run = bench.run(bench.server, streams, NEWCOMER_S, seed=bench.seed + turn)
             since_s = time.monotonic()
-            report, taken = await beside(run, _newcomers(bench.server, turn))
+            report, taken = await beside(run, newcomers(bench.server, turn, NEWCOMER_S))
             if report.void:
                 voids[streams] += 1
                 bench.note(f"M5: left out, {report.void_reason}")
@@ -57,10 +57,10 @@ async def newcomer(bench, _):
                          interval=(found_95.low, found_95.high))  # fmt: skip
 
 
-async def _newcomers(server, turn):
-    """(when, ms) of one new stream after the other, from the end of the ramp on."""
+async def newcomers(server, turn, seconds):
+    """(when, ms) of one new stream after the other, inside a run of the load client."""
     await asyncio.sleep(RAMP_S + SETTLE_S)
-    until_s = time.monotonic() + NEWCOMER_S - 2 * SETTLE_S
+    until_s = time.monotonic() + seconds - 2 * SETTLE_S
     taken = []
     async with connect(server.url) as tts:
         while time.monotonic() < until_s:
@@ -117,24 +117,31 @@ def _overload_rows(bench, streams, full, over):
 async def saturation(bench, _):
     """M8: the loop's own lag and /healthz, while as many as are sustained play."""
     streams = await capacity(bench)
-    report, (healths, lag_s) = await beside(
+    report, (taken, lag_s) = await beside(
         bench.run(bench.server, streams, SATURATED_S), _watch(bench.server)
     )
     name = f"M8 at {streams} streams, {SATURATED_S:g} s"
     bench.note(f"{name}: {report.underruns} underruns; void: {report.void_reason or 'no'}")
     bench.report.row(f"{name}, loop lag p99 (last minute)", lag_s * 1000, 10.0, unit="ms", digits=2)
-    bench.report.row(f"{name}, /healthz p99 (n={len(healths)})", percentile(healths, 99), 20.0,
+    bench.report.row(f"{name}, /healthz p99 (n={len(taken)})", percentile(taken, 99), 20.0,
                      unit="ms", digits=2)  # fmt: skip
     bench.report.row(f"{name}, underruns meanwhile", report.underruns, digits=0)
 
 
 async def _watch(server):
-    """/healthz on one connection, 20 times a second; then what /metrics says of the lag."""
+    """/healthz, and what /metrics says of the lag at the end of it."""
+    taken = await healths(server, SATURATED_S)
+    metrics = await asyncio.to_thread(server.metrics)
+    return taken, metrics["streamtts_loop_lag_p99_seconds"]
+
+
+async def healths(server, seconds):
+    """ms of /healthz on one connection, 20 times a second, inside a run of the load client."""
     await asyncio.sleep(RAMP_S)
     host, _, port = server.url.removeprefix("ws://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     taken = []
-    until_s = time.monotonic() + SATURATED_S - SETTLE_S
+    until_s = time.monotonic() + seconds - SETTLE_S
     with contextlib.closing(writer):
         while time.monotonic() < until_s:
             began_s = time.perf_counter()
@@ -144,5 +151,4 @@ async def _watch(server):
             await reader.readexactly(length)
             taken.append((time.perf_counter() - began_s) * 1000)
             await asyncio.sleep(HEALTH_EVERY_S)
-    metrics = await asyncio.to_thread(server.metrics)
-    return taken, metrics["streamtts_loop_lag_p99_seconds"]
+    return taken
