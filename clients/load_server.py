@@ -6,18 +6,17 @@ import asyncio
 import os
 import re
 import ssl
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import load_wire
 from load_spec import ServerUse
 
+from streamtts.client.dial import PATH
 from streamtts.errors import BadField
 
 _LIMIT_S = 5.0
+_MOST_BYTES = 1024 * 1024
 _WHOLE = "process_cpu_seconds_total"
 _ENGINE = "streamtts_compute_seconds_total"
 
@@ -70,22 +69,20 @@ class Processes:
 class Scraper:
     """The server's own `/metrics`.
 
+    It is asked without a thread, which would hold the interpreter for milliseconds in a run.
+
     Attributes:
         source: which of its clocks is read; the engine's alone when it has no other.
     """
 
     def __init__(self, url: str, key: str) -> None:
-        uri = load_wire.target(url)
-        path = urlsplit(url if "://" in url else f"ws://{url}").path
-        prefix = path.removesuffix("/v1/stream").rstrip("/")
-        host = f"[{uri.host}]" if ":" in uri.host else uri.host
-        self._url = f"{'https' if uri.secure else 'http'}://{host}:{uri.port}{prefix}/metrics"
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._uri = load_wire.target(url)
+        self._key = key
         self.source = "/metrics"
 
     async def read(self) -> Reading | None:
         """Asks the server; None when it does not tell."""
-        text = await asyncio.to_thread(self._fetch)
+        text = await self._fetch()
         for name, note in ((_WHOLE, ""), (_ENGINE, " (engine only)")):
             cpu_s = _value(text, name)
             if cpu_s is not None:
@@ -93,20 +90,27 @@ class Scraper:
                 return Reading(cpu_s, int(_value(text, "process_resident_memory_bytes") or 0))
         return None
 
-    def _fetch(self) -> str:
-        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
-        if self._url.startswith("https"):
-            handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context()))
-        request = urllib.request.Request(self._url, headers=self._headers)
+    async def _fetch(self) -> str:
+        uri = self._uri
+        host = f"[{uri.host}]" if ":" in uri.host else uri.host
+        path = uri.path.removesuffix(PATH).rstrip("/")
+        lines = [f"GET {path}/metrics HTTP/1.0", f"Host: {host}:{uri.port}"]
+        if self._key:
+            lines.append(f"Authorization: Bearer {self._key}")
+        secure = ssl.create_default_context() if uri.secure else None
         try:
-            opener = urllib.request.build_opener(*handlers)
-            with opener.open(request, timeout=_LIMIT_S) as answer:
-                return str(answer.read().decode("utf-8", "replace"))
-        except urllib.error.HTTPError as refused:
-            refused.close()
+            async with asyncio.timeout(_LIMIT_S):
+                reader, writer = await asyncio.open_connection(uri.host, uri.port, ssl=secure)
+                try:
+                    writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())
+                    answer = await reader.read(_MOST_BYTES)
+                    while more := await reader.read(_MOST_BYTES - len(answer)):
+                        answer += more
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError):
             return ""
-        except (OSError, ValueError):
-            return ""
+        return answer.decode("utf-8", "replace")
 
 
 class Watch:

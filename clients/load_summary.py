@@ -52,7 +52,7 @@ class Ended:
 def summarise(ended: Ended, tally: Tally, streams: Sequence[Stream], watch: Watch) -> LoadReport:
     """Makes the report of a run that has ended."""
     measured = [x for x in streams if tally.inside(x.due_s)]
-    served = [x for x in measured if not x.refused and not x.error]
+    served = [x for x in measured if not x.refused and (x.chunks or not x.error)]
     waits = [ms for x in served if (ms := x.waited_ms(ended.at_s)) is not None]
     seconds = tally.end_s - tally.begin_s
     alive_mean, alive_max = tally.presence(tally.end_s)
