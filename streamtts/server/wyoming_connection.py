@@ -74,6 +74,7 @@ class Connection:
         self._contexts: dict[Record[ContextSettings], Context] = {}
         self._inbox: queue.SimpleQueue[tuple[Record[ContextSettings], events.Event]]
         self._inbox = queue.SimpleQueue()
+        self._turn = 0
         self._woken = False
         self._draining = self._finishing = self._closed = self._given_up = False
         self._touched_s = gateway.clock()
@@ -165,15 +166,14 @@ class Connection:
 
     async def _take(self, data: bytes) -> None:
         self._touched_s = self._gateway.clock()
-        taken = 0
         try:
             for event in self._parser.feed(data):
                 self._partial_s = None
                 self._perform(self._session.receive(event))
                 if self._finishing:
                     return
-                taken += 1
-                if taken % BURST == 0:
+                self._turn = (self._turn + 1) % BURST
+                if self._turn == 0:
                     await asyncio.sleep(0)
         except RequestError as error:
             self._perform(self._session.broken(error))

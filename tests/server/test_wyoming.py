@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import tracemalloc
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
@@ -31,6 +32,8 @@ from wyoming.tts import (
 
 from streamtts import events
 from streamtts.errors import ConfigError, StreamStuck
+from streamtts.protocol.wyoming import WyomingSession
+from streamtts.server import wyoming_connection
 from streamtts.server.wyoming import WyomingServer, bind
 
 # The fake service speaks it until it is cancelled.
@@ -58,6 +61,11 @@ def audio(found: list[Event]) -> bytes:
 
 def samples(found: list[Event]) -> int:
     return len(audio(found)) // 2
+
+
+def wait_opened(service: FakeService, number: int) -> None:
+    with service.changed:
+        assert service.changed.wait_for(lambda: len(service.contexts) >= number, 10)
 
 
 async def answer(live: Live, *sent: bytes) -> list[dict[str, Any]]:
@@ -352,6 +360,56 @@ def test_a_gigabyte_that_is_announced_and_sent_costs_no_memory() -> None:
     run(main())
 
 
+def test_who_is_cut_off_has_time_to_read_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wyoming_connection, "LINGER_S", 30.0)
+
+    async def main() -> None:
+        async with wyoming_server() as live:
+            raw = live.raw()
+            raw.sendall(b"nonsense\n")
+            got = b""
+            while piece := await asyncio.to_thread(raw.recv, 65536):
+                got += piece
+            assert b"bad_json" in got
+            assert not live.gateway.quiet.is_set()  # no reset, which could swallow it
+            raw.sendall(b"more" * 1000)
+            raw.close()
+            await live.gone()
+
+    run(main())
+
+
+def test_a_flood_of_small_messages_lets_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No more than a burst is taken between two turns of the loop."""
+    turn, taken = 0, Counter[int]()
+    receive = WyomingSession.receive
+
+    def counted(self: WyomingSession[Any], event: Event) -> Any:
+        taken[turn] += 1
+        return receive(self, event)
+
+    monkeypatch.setattr(WyomingSession, "receive", counted)
+
+    async def main() -> None:
+        async def turns() -> None:
+            nonlocal turn
+            while True:
+                turn += 1
+                await asyncio.sleep(0)
+
+        async with wyoming_server() as live:
+            turning = asyncio.create_task(turns())
+            found = await answer(live, b'{"type":"x"}\n' * 3000 + b"nonsense\n")
+            assert [event["type"] for event in found] == ["error"]
+            turning.cancel()
+
+    run(main())
+    assert taken.total() == 3000
+    assert max(taken.values()) <= wyoming_connection.BURST
+
+
 def test_a_truncated_message_is_cut_off_in_time() -> None:
     async def main() -> None:
         config = "[server]\nheader_timeout_s = 0.3\n"
@@ -422,6 +480,23 @@ def test_a_client_that_reads_again_is_served_again() -> None:
             await asyncio.to_thread(slow.wait_for, ("set_paused", True))
             while ("set_paused", False) not in slow.calls:
                 assert await asyncio.to_thread(raw.recv, 65536)
+            raw.close()
+            await asyncio.to_thread(service.wait_alive, 0)
+
+    run(main())
+
+
+def test_what_is_begun_while_nothing_is_read_waits_as_well() -> None:
+    async def main() -> None:
+        service = FakeService()
+        async with wyoming_server("[server]\noutbox_bytes = 8192\n", service) as live:
+            raw = live.raw(receive_buffer=4096)
+            raw.sendall(ENDLESS)
+            await asyncio.to_thread(service.wait_alive, 1)
+            await asyncio.to_thread(service.contexts[0].wait_for, ("set_paused", True))
+            raw.sendall(ENDLESS)  # ends the first stream, whose sound has not been read yet
+            await asyncio.to_thread(wait_opened, service, 2)
+            await asyncio.to_thread(service.contexts[1].wait_for, ("set_paused", True))
             raw.close()
             await asyncio.to_thread(service.wait_alive, 0)
 
@@ -577,8 +652,8 @@ def test_a_drain_that_comes_before_or_within_the_start() -> None:
                     await asyncio.sleep(0)  # it has begun
                 server.drain()
                 await starting
-                await server.close()
                 with pytest.raises(ConnectionRefusedError):
                     await asyncio.open_connection("127.0.0.1", port)
+                await server.close()
 
     run(main())
