@@ -128,6 +128,9 @@ def main():
     with ServerProcess(options.config, SERVER) as server:
         load, memory, more = soak(server, options.minutes, options.streams, options.only, report)
         values = server.metrics()
+    marks = np.arange(WINDOW_S / 2, memory.at_s[-1], WINDOW_S)
+    shown = " ".join(f"{memory.around(at_s, WINDOW_S):.2f}" for at_s in marks)
+    report.note(f"RSS in MiB, every {WINDOW_S:.0f} s: {shown}\n")
     slope = np.polyfit(memory.at_s, memory.mib, 1)[0] * 60
     report.row(
         f"M14 RSS growth from minute {from_s / 60:.1f} to {options.minutes:g}",
