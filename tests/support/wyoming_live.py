@@ -11,7 +11,6 @@ from typing import Any
 
 from wyoming.client import AsyncTcpClient
 
-import support.wyoming_wire  # noqa: F401 - first, for the sake of a warning
 from streamtts import config as schema
 from streamtts.protocol.parts import VoiceInfo
 from streamtts.server.gateway import Gateway

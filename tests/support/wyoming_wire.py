@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import warnings
 from typing import Any
 
-with warnings.catch_warnings():  # wyoming.audio imports audioop where Python still has it
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import wyoming.audio  # noqa: F401
 from wyoming.event import Event, read_event, write_event
 
 
