@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import socket
 import ssl
 import time
@@ -373,6 +374,34 @@ def test_a_long_message_among_sockets_keeps_the_order() -> None:
                 with arrived:
                     assert os.fstat(arrived.fileno()) == os.fstat(original.fileno())
                     assert not arrived.get_inheritable()
+        writer.close()
+        reader.close()
+
+    asyncio.run(main())
+
+
+def test_a_socket_without_a_descriptor_is_known_to_be_lost() -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        got: list[tuple[Any, socket.socket | None]] = []
+        writer = Channel(ours, wire.TO_PARENT, lambda *_: None, lambda: None)
+        reader = Channel(theirs, wire.TO_WORKER, lambda *both: got.append(both), lambda: None)
+        with lifecycle.bind("127.0.0.1", 0) as carried:
+            writer.send(wire.Connection("lost"), carried)
+            free = os.dup(0)
+            os.close(free)  # the lowest that is not in use
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+            try:
+                reader.read()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            writer.send(wire.Connection("found"), carried)
+            reader.read()
+        assert [message.port for message, _ in got] == ["lost", "found"]
+        assert got[0][1] is None
+        assert got[1][1] is not None
+        got[1][1].close()
         writer.close()
         reader.close()
 
