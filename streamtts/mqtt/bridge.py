@@ -43,6 +43,9 @@ class Bridge:
         broker: where, with the password.
         backend: speaks.
         server_id: its name in topics; unique on the broker.
+
+    Attributes:
+        tasks: running.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Bridge:
         self._server_id = server_id
         self._state = OFFLINE
         self._known = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self._offline: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
         self._control = Session(
@@ -185,18 +188,18 @@ class Bridge:
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
+        self.tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self.tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.error("%s failed", task.get_name(), exc_info=task.exception())
 
     async def _stop(self, *names: str) -> None:
         mine = asyncio.current_task()
-        tasks = [t for t in self._tasks if t.get_name().startswith(names) and t is not mine]
+        tasks = [t for t in self.tasks if t.get_name().startswith(names) and t is not mine]
         for task in tasks:
             task.cancel()
         if tasks:
