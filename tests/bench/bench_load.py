@@ -13,6 +13,7 @@ from load_spec import LoadSpec
 
 TRIES = 3
 RAMP_S = 5.0
+EXTRA_S = RAMP_S + 4.0  # of every run, beside its window
 
 
 class OutOfTime(Exception):
@@ -63,6 +64,13 @@ class Bench:
 
     def left_s(self):
         return self._until_s - time.monotonic()
+
+    def has_time(self, seconds):
+        """Whether the section's minutes allow that much more; says so when they do not."""
+        if self.left_s() >= seconds:
+            return True
+        self.note("the section's minutes are over: no further blocks")
+        return False
 
     def note(self, line):
         self.report.note(f"{time.strftime('%H:%M:%S')} {line}")

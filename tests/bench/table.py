@@ -37,13 +37,13 @@ class Section(NamedTuple):
 
 SECTIONS = (
     Section(("M1", "M2", "M9"), 4, table_first.measure),
-    Section(("M10",), 1.5, table_fair.cancel),
+    Section(("M10",), 1, table_fair.cancel),
     Section(("M3",), 3.5, table_capacity.cost),
-    Section(("M4",), 24, table_capacity.sustained),
-    Section(("M5",), 5, table_crowd.newcomer),
+    Section(("M4",), 27, table_capacity.sustained),
+    Section(("M5",), 4.5, table_crowd.newcomer),
     Section(("M6",), 6, table_crowd.overload),
-    Section(("M8",), 3, table_crowd.saturation),
-    Section(("M7",), 7, table_fair.slow_reader),
+    Section(("M8",), 2.5, table_crowd.saturation),
+    Section(("M7",), 6.5, table_fair.slow_reader),
 )
 MEASURES = tuple(sorted((m for s in SECTIONS for m in s.measures), key=lambda m: int(m[1:])))
 
@@ -63,7 +63,7 @@ async def measure(bench, wanted, minutes):
             await section.measure(bench, asked)
         except OutOfTime as error:
             bench.report.missing(names, str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             bench.report.missing(names, f"{type(error).__name__}: {error}")
             bench.server.check()
         bench.note(f"== {names}: took {(time.monotonic() - began_s) / 60:.1f} minutes")
@@ -71,7 +71,8 @@ async def measure(bench, wanted, minutes):
 
 
 def stop(number, frame):
-    raise SystemExit(f"stopped by signal {number}")
+    """On SIGTERM: the servers are stopped, and what has been measured is printed."""
+    raise KeyboardInterrupt(f"signal {number}")
 
 
 def measures(text):

@@ -1,12 +1,12 @@
 """M3 and M4 for the table: what a stream costs, and how many are sustained."""
 
-from bench_load import OutOfTime
+from bench_load import EXTRA_S, OutOfTime
 from bench_server import StrategyProcess
 from bench_stats import Staircase, ratio_of_medians
 
 COST_S = 20.0
 COST_BLOCKS = 3
-PROBE_S = 10.0
+PROBE_S = 15.0
 CONFIRM_S = 60.0
 SEEDS = (1, 2, 3)
 WALK = 5  # probes of each search's walk, one a block
@@ -23,6 +23,8 @@ async def cost(bench, _):
     """M3: CPU seconds of the server per second of audio, one stream and 32, alternating."""
     found = {1: [], 32: []}
     for block in range(COST_BLOCKS):
+        if not bench.has_time(2 * (COST_S + EXTRA_S)):
+            break
         alone = await bench.run(bench.server, 1, COST_S, arrival="burst", audio_s=2 * COST_S,
                                 seed=bench.seed + block)  # fmt: skip
         many = await bench.run(bench.server, 32, COST_S, seed=bench.seed + block)
@@ -34,7 +36,7 @@ async def cost(bench, _):
     for streams, target in ((1, 0.06), (32, 0.015)):
         what = f"M3 CPU s per s of audio, {streams} stream{'s' * (streams > 1)}"
         if not found[streams]:
-            bench.report.missing(what, "every run was void")
+            bench.report.missing(what, "no run counts")
             continue
         values = sorted(found[streams])
         middle = values[len(values) // 2]
@@ -66,8 +68,8 @@ async def search(bench, servers, starts, *, walk=WALK, seconds=PROBE_S, keep_s=P
         for number in range(MOST_ROUNDS):
             if all(len(each.walk) >= walk for each in stairs.values()):
                 break
-            if bench.left_s() < keep_s + len(servers) * (seconds + 8):
-                raise OutOfTime("the section's minutes are over")
+            if not bench.has_time(keep_s + len(servers) * (seconds + EXTRA_S)):
+                break
             for name, server in servers.items():
                 server.resume()
                 level = stairs[name].level
@@ -118,7 +120,8 @@ async def _confirm(bench, level):
                 bench.capacity = level
                 bench.report.row(what, level, SUSTAINED, digits=0, at_least=True)
                 return
-            level = max(1, int(level * STEP_DOWN))
+            lower = max(1, int(level * STEP_DOWN))
+            level = SUSTAINED if lower < SUSTAINED < level else lower
         bench.report.missing(what, f"the last level tried: {failed}")
     except OutOfTime:
         bench.report.missing(what, "no time to confirm it")

@@ -6,12 +6,13 @@ import time
 
 import bench_texts
 import first_sound
-from bench_load import RAMP_S, beside
+from bench_load import EXTRA_S, RAMP_S, OutOfTime, beside
 from bench_report import percentile
 from bench_stats import percentile_interval, ratio_of_medians
 from table_capacity import capacity
 
 from streamtts.client import connect
+from streamtts.errors import Overloaded
 
 PLAYING = {8: 40.0, 32: 80.0, 64: 150.0}  # streams: ms
 NEWCOMER_S = 25.0
@@ -31,18 +32,24 @@ async def newcomer(bench, _):
     """M5: first sound of one more stream while others play, on a connection that is there."""
     found = {streams: [] for streams in PLAYING}
     voids = dict.fromkeys(PLAYING, 0)
+    refused = dict.fromkeys(PLAYING, 0)
     for turn in range(NEWCOMER_PASSES):
         for streams in PLAYING:
+            if not bench.has_time(NEWCOMER_S + EXTRA_S):
+                break
             run = bench.run(bench.server, streams, NEWCOMER_S, seed=bench.seed + turn)
             since_s = time.monotonic()
-            report, taken = await beside(run, newcomers(bench.server, turn, NEWCOMER_S))
+            report, (taken, turned_away) = await beside(
+                run, newcomers(bench.server, turn, NEWCOMER_S)
+            )
             if report.void:
                 voids[streams] += 1
                 bench.note(f"M5: left out, {report.void_reason}")
                 continue
             end_s = since_s + NEWCOMER_S + RAMP_S
             found[streams] += [ms for at_s, ms in taken if at_s < end_s]
-            middle = percentile([ms for _, ms in taken], 50)
+            refused[streams] += turned_away
+            middle = percentile([ms for _, ms in taken] or [float("nan")], 50)
             bench.note(
                 f"{streams} play ({report.alive_mean:.0f} on average): {len(taken)} newcomers, "
                 f"p50 {middle:.1f} ms; {report.underruns} underruns"
@@ -50,25 +57,34 @@ async def newcomer(bench, _):
     for streams, most in PLAYING.items():
         what = f"M5 ttfa p95 of a new stream while {streams} play"
         if not found[streams]:
-            bench.report.missing(what, f"all {voids[streams]} runs were void")
+            bench.report.missing(what, f"{voids[streams]} runs void, {refused[streams]} refused")
             continue
         found_95 = percentile_interval(found[streams], 95)
         bench.report.row(f"{what} (n={len(found[streams])})", found_95.value, most, unit="ms",
                          interval=(found_95.low, found_95.high))  # fmt: skip
+        if refused[streams]:
+            bench.report.row(f"{what}: refused", refused[streams], 0, digits=0)
 
 
 async def newcomers(server, turn, seconds):
-    """(when, ms) of one new stream after the other, inside a run of the load client."""
+    """New streams, one after the other, inside a run of the load client.
+
+    Returns:
+        (when, ms) of each, and how many were refused.
+    """
     await asyncio.sleep(RAMP_S + SETTLE_S)
     until_s = time.monotonic() + seconds - 2 * SETTLE_S
-    taken = []
+    taken, refused = [], 0
     async with connect(server.url) as tts:
         while time.monotonic() < until_s:
             text = bench_texts.of_length(len(taken) + 7 * turn, 80)
-            took = await first_sound.websocket_ms(tts, text)
-            taken.append((time.monotonic(), took))
+            try:
+                took = await first_sound.websocket_ms(tts, text)
+                taken.append((time.monotonic(), took))
+            except Overloaded:
+                refused += 1
             await asyncio.sleep(NEWCOMER_EVERY_S)
-    return taken
+    return taken, refused
 
 
 async def overload(bench, _):
@@ -76,18 +92,22 @@ async def overload(bench, _):
     streams = await capacity(bench)
     full, over = [], []
     for block in range(BLOCKS):
+        if not bench.has_time(2 * (OVERLOAD_S + EXTRA_S)):
+            break
         for side, factor in ((full, 1.0), (over, OVERLOAD)):
             report = await bench.run(bench.server, streams, OVERLOAD_S, overload=factor,
                                      seed=bench.seed + block)  # fmt: skip
+            refused = sum(report.refused.values())
             bench.note(
                 f"{factor:g} x {streams}: goodput {report.goodput:.1f}, underruns "
-                f"{report.underruns}, refused {sum(report.refused.values())} of {report.started} "
-                f"(p95 {report.refusal_ms.p95:.1f} ms), errors {report.errors or 0}"
+                f"{report.underruns} (ramp: {report.ramp_underruns}), refused {refused} of "
+                f"{report.started} (p95 {report.refusal_ms.p95:.1f} ms), errors "
+                f"{report.errors or 0}"
             )
             side.append(report)
     pairs = [(a, b) for a, b in zip(full, over, strict=True) if not (a.void or b.void)]
     if not pairs:
-        bench.report.missing(f"M6 {OVERLOAD:g} x {streams} streams", "every block was void")
+        bench.report.missing(f"M6 {OVERLOAD:g} x {streams} streams", "no block counts")
         return
     _overload_rows(bench, streams, [a for a, _ in pairs], [b for _, b in pairs])
 
@@ -117,6 +137,8 @@ def _overload_rows(bench, streams, full, over):
 async def saturation(bench, _):
     """M8: the loop's own lag and /healthz, while as many as are sustained play."""
     streams = await capacity(bench)
+    if not bench.has_time(SATURATED_S + EXTRA_S):
+        raise OutOfTime("no time for a minute at saturation")
     report, (taken, lag_s) = await beside(
         bench.run(bench.server, streams, SATURATED_S), _watch(bench.server)
     )

@@ -66,7 +66,7 @@ async def play(bench, server, streams, block):
     server.resume()
     await asyncio.sleep(1.0)  # the loop has noticed that it was stopped
     before = await asyncio.to_thread(lag_counts, server)
-    report, (newcomers, healths) = await beside(
+    report, ((newcomers, _), healths) = await beside(
         bench.run(server, streams, PLAY_S, seed=bench.seed + block),
         _both(
             table_crowd.newcomers(server, block, PLAY_S),
