@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 
 from streamtts.nn.spectral import LOG_MEL_FLOOR, N_MELS
 from streamtts.nn.state import select, stack, update
+from streamtts.vocoder.filters import has_fast_bfloat16
 from streamtts.vocoder.vocoder import Vocoder, VocoderConfig
 
 SMALL = VocoderConfig(channels=24, inner=32, blocks=2)
@@ -170,3 +172,41 @@ def test_before_training_it_follows_the_envelope():
     hz = torch.arange(len(power)) * 8000.0 / (len(power) - 1)
     inside = (hz > 1000) & (hz < 2200)
     assert float(power[inside].sum() / power.sum()) > 0.9
+
+
+needs_tiles = pytest.mark.skipif(not has_fast_bfloat16(), reason="no fast bfloat16 here")
+
+
+@pytest.fixture(scope="module")
+def light(vocoder):
+    light = copy.deepcopy(vocoder)
+    assert light.use_bfloat16()
+    return light
+
+
+@needs_tiles
+@pytest.mark.parametrize("cuts", CUTS.values(), ids=CUTS)
+@torch.inference_mode()
+def test_bfloat16_streams_as_exactly(light, cuts):
+    """Nothing is rounded otherwise because a call has more frames or rows: not one bit of it."""
+    frames = speech(20, 41)
+    whole = light.offline(frames, seeds(20))
+    again = stream(light, frames[7:8], seeds(20)[7:8], cuts)
+    torch.testing.assert_close(again, whole[7:8], rtol=0, atol=1e-6)
+
+
+@needs_tiles
+@torch.inference_mode()
+def test_bfloat16_sounds_the_same(vocoder, light):
+    frames = speech(3, 41)
+    exact, rounded = vocoder.offline(frames, seeds(3)), light.offline(frames, seeds(3))
+    assert 0.0 < float((rounded - exact).norm() / exact.norm()) < 0.02
+
+
+def test_without_fast_bfloat16_nothing_changes(vocoder, monkeypatch):
+    monkeypatch.setattr("streamtts.vocoder.vocoder.has_fast_bfloat16", lambda: False)
+    same = copy.deepcopy(vocoder)
+    assert not same.use_bfloat16()
+    assert torch.equal(
+        same.offline(speech(1, 9), seeds(1)), vocoder.offline(speech(1, 9), seeds(1))
+    )
