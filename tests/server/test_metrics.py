@@ -17,12 +17,16 @@ from support.readings import Served, read
 from support.real_service import letters, load
 
 import streamtts
+from streamtts.server import workers
 from streamtts.server.metrics import Metrics
 from streamtts.service import ServiceStats
 from streamtts.tally import Tally
 
 CONFIGS = Path(streamtts.__file__).parent / "configs"
 DASHBOARD = json.loads((CONFIGS / "grafana.json").read_text(encoding="utf-8"))
+TABLE, _, TABLE_OF_WORKERS = (
+    (CONFIGS / "METRICS.md").read_text(encoding="utf-8").partition("## With several workers")
+)
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*?) \|$", re.M)
 NAME = re.compile(r"\b(?:streamtts|process)_[a-z0-9_]+\b")
 
@@ -57,16 +61,24 @@ def heard(real: LiveServer, silent: Served) -> Served:
 
 
 def test_every_metric_is_listed_with_its_kind_labels_and_meaning(heard: Served) -> None:
-    text = (CONFIGS / "METRICS.md").read_text(encoding="utf-8")
-    listed = {name: (kind, labels, help_) for name, kind, labels, help_ in ROW.findall(text)}
+    listed = {name: rest for name, *rest in ROW.findall(TABLE)}
     served = {}
     for name, family in heard.families.items():
         labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
         if name == "streamtts_lead_seconds":  # empty when nobody listens
             labels = ["stat"]
         shown = ", ".join(f"`{label}`" for label in labels)
-        served[name] = (family.type, shown, family.documentation)
+        served[name] = [family.type, shown, family.documentation]
     assert listed == served
+
+
+def test_what_several_workers_add_is_listed() -> None:
+    source = Path(workers.__file__).read_text(encoding="utf-8")
+    told = re.findall(r"# HELP (streamtts_\w+) (.*?)\\n", source)
+    kinds = dict(re.findall(r"# TYPE (streamtts_\w+) (\w+)", source))
+    listed = [(name, kind, help_) for name, kind, _, help_ in ROW.findall(TABLE_OF_WORKERS)]
+    assert told
+    assert listed == [(name, kinds[name], help_) for name, help_ in told]
 
 
 def test_numbers_of_a_real_service(silent: Served, heard: Served) -> None:
