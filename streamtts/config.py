@@ -24,7 +24,7 @@ SampleRate = Literal[0, 8000, 16000, 22050, 24000, 44100, 48000]
 MAX_LEAD_MS = 60_000
 MAX_BUFFER_DELAY_MS = 10_000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-TOPIC = r"^[^+#$/\x00-\x1f][^+#\x00-\x1f]*[^+#/\x00-\x1f]$"
+TOPIC = r"^[^+#$/\x00-\x1f]([^+#\x00-\x1f]*[^+#/\x00-\x1f])?$"
 TOPIC_LEVEL = r"^[^+#/\x00-\x1f]*$"
 SECRET_KEYS = frozenset({"auth.keys"})
 
@@ -109,6 +109,7 @@ class EngineConfig(_Section, frozen=True, kw_only=True):
             machine would not keep them in time.
         queue: streams that may wait for a slot.
         queue_s: for how long; who would have to wait longer is refused at once.
+        device: where the model runs; auto takes a CUDA device where there is one.
         threads: CPU threads of the model.
         stuck_s: seconds without progress after which a stream is ended with `stuck`.
     """
@@ -116,6 +117,7 @@ class EngineConfig(_Section, frozen=True, kw_only=True):
     slots: Count = 256
     queue: Annotated[int, Meta(ge=0)] = 64
     queue_s: Seconds = 3.0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 1
     stuck_s: Seconds = 10.0
 

@@ -19,7 +19,7 @@ from streamtts.audio.formats import AudioFormat, from_bytes
 from streamtts.config import Config
 from streamtts.engine.engine import Engine
 from streamtts.engine.runner import Runner
-from streamtts.errors import StreamStuck, StreamTTSError, VoiceError
+from streamtts.errors import ConfigError, StreamStuck, StreamTTSError, VoiceError
 from streamtts.events import AudioChunk, Event, Failed, Warning_
 from streamtts.inbox import FrontEndLike
 from streamtts.service import ContextSettings, Service
@@ -49,7 +49,7 @@ def build(
     Raises:
         VoiceError: there is no voice, or it is damaged.
         UnknownVoice: there is none of that id.
-        ConfigError: the user lexicon cannot be read.
+        ConfigError: the user lexicon cannot be read, or there is no CUDA device.
     """
     directories = (Path(config.voice.dir), SHIPPED) if config.voice.dir else (SHIPPED,)
     voice_id = config.voice.id
@@ -60,6 +60,7 @@ def build(
             raise VoiceError(f"there is no voice in {where}; train one with `streamtts train`")
         voice_id = found[0].id
     voice = load_voice(voice_id, directories)
+    device = _device(config.engine.device)
     torch.set_num_threads(config.engine.threads)
     words = load_user_lexicon(Path(config.voice.lexicon)) if config.voice.lexicon else {}
     pronouncer = Pronouncer(load_lexicon(), words)
@@ -68,14 +69,21 @@ def build(
         return FrontEnd(pronouncer, text_format=text_format, normalize=normalize)
 
     runner = Runner(
-        voice.acoustic,
-        voice.vocoder,
+        voice.acoustic.to(device),
+        voice.vocoder.to(device),
         slots=config.engine.slots,
         f0_mean_ln=voice.manifest.f0_mean_ln,
     )
     engine = Engine(runner, config.engine, clock=clock)
     service = Service(engine, (voice.id,), config.limits, make_front_end, clock=clock)
     return service, voice.manifest
+
+
+def _device(wanted: str) -> torch.device:
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise ConfigError('engine.device: there is no CUDA device; use "cpu" or "auto"')
+    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
 
 
 class Speech:

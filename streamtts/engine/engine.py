@@ -18,19 +18,16 @@ from streamtts.config import EngineConfig
 from streamtts.engine.admission import NO_COSTS, Admission
 from streamtts.engine.commands import Command, Commands
 from streamtts.engine.roster import Roster
-from streamtts.engine.runner import DROPPED_FRAMES, Row, Runner, Sound
-from streamtts.engine.scheduler import Scheduler
-from streamtts.engine.sink import Chunk, Sink, StreamRequest
-from streamtts.engine.stream import CHUNK_FRAMES, SPARE_FRAMES, Status, Stream
+from streamtts.engine.runner import DROPPED_FRAMES, Runner
+from streamtts.engine.sink import Sink, StreamRequest
+from streamtts.engine.stream import CHUNK_FRAMES, SPARE_FRAMES, Stream
 from streamtts.engine.tallies import Tallies
-from streamtts.errors import StreamStuck, StreamTTSError
+from streamtts.engine.turn import Turns
+from streamtts.errors import StreamTTSError
 from streamtts.text.symbols import Symbol
 
 MAX_COMMANDS = 4096
-BATCH_ROWS = 256
-SOUND_FRAMES = 256  # of one vocoder call, all rows together: what still fits into the caches
 _COMMAND_WAIT_S = 10.0
-_WATCH_S = 0.01  # how often those that did not move are looked at
 
 _logger = logging.getLogger(__name__)
 
@@ -46,8 +43,6 @@ class Engine:
 
     Attributes:
         tallies: what the operator may want to know.
-        steps: decoder steps so far, of the batch.
-        stream_steps: decoder steps of all streams together.
         compute_s: CPU seconds of all turns.
     """
 
@@ -65,7 +60,6 @@ class Engine:
         self._cost_clock = cost_clock
         self._frame_s = runner.hop_length / runner.sample_rate
         self.step_s = runner.step_frames * self._frame_s
-        self._scheduler = Scheduler(BATCH_ROWS, SOUND_FRAMES)
         self._commands = Commands(MAX_COMMANDS, _COMMAND_WAIT_S)
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -85,9 +79,16 @@ class Engine:
             queue_s=config.queue_s,
             clock=clock,
         )
-        self._watched_s = 0.0
-        self.steps = 0
-        self.stream_steps = 0
+        self._turns = Turns(
+            runner,
+            self._roster,
+            self._admission,
+            self.tallies,
+            stuck_s=config.stuck_s,
+            is_called=lambda: self._commands.waiting,
+            clock=clock,
+            cost_clock=cost_clock,
+        )
         self.compute_s = 0.0
 
     # --- from any thread --------------------------------------------------------------------
@@ -96,6 +97,16 @@ class Engine:
     def runner(self) -> Runner:
         """The model; its sizes may be read from any thread."""
         return self._runner
+
+    @property
+    def steps(self) -> int:
+        """Decoder steps so far, of the batch."""
+        return self._turns.steps
+
+    @property
+    def stream_steps(self) -> int:
+        """Decoder steps so far, of all streams together."""
+        return self._turns.stream_steps
 
     @property
     def capacity(self) -> int:
@@ -229,8 +240,7 @@ class Engine:
 
     def _nap_s(self) -> float:
         now_s = self._clock()
-        roster = self._roster
-        wakes = (self._scheduler.wake_s(roster.active, now_s), roster.expires_s())
+        wakes = (self._turns.wake_s(now_s), self._roster.expires_s())
         until_s = min((w for w in wakes if w is not None), default=math.inf)
         return min(max(0.0, until_s - now_s), self._config.stuck_s)
 
@@ -246,7 +256,7 @@ class Engine:
             events += self._drop_cancelled()
             events += self._roster.expire()
             events += self._roster.admit()
-            moved = self._advance(begun_s)
+            moved = self._turns.advance(begun_s)
         except Exception as error:
             _logger.exception("the engine failed; every stream is ended")
             self._fail_all(StreamTTSError(f"internal error: {type(error).__name__}"))
@@ -268,103 +278,6 @@ class Engine:
                 self.tallies.cancel_s.add(self._clock() - stream.cancel_asked_s)
             self._roster.tell(stream, stream.sink.cancelled, stream.stats())
         return len(gone)
-
-    def _advance(self, begun_s: float) -> bool:
-        now_s = self._clock()
-        active = self._roster.active
-        self._runner.encode_ahead(active)
-        batch = self._scheduler.choose(active, now_s)
-        if batch:
-            self._decode(batch, now_s)
-        touched = batch + self._make_sound(now_s)
-        self._admission.took(self._clock() - now_s, len(batch), len(active))
-        if touched:
-            share_s = (self._cost_clock() - begun_s) / len(touched)
-            for stream in touched:
-                stream.compute_s += share_s
-        watches = not touched or now_s - self._watched_s >= _WATCH_S
-        for stream in [s for s in (active if watches else batch) if s.finished and not s.paused]:
-            self._finish(stream)
-        if watches:
-            self._watch(now_s)
-        return bool(touched)
-
-    def _make_sound(self, now_s: float) -> list[Stream]:
-        """Vocoder calls for those whose chunk is due.
-
-        While somebody hurries to the next step, only those who hurry themselves get more than one
-        call in between.
-        """
-        touched: list[Stream] = []
-        active = self._roster.active
-        scheduler = self._scheduler
-        while group := scheduler.choose_sound(active, now_s):
-            calm = not scheduler.hurries(group[0], now_s)
-            if touched and calm and scheduler.somebody_hurries(active, now_s):
-                break
-            self._vocode(group, group[0].frames_due)
-            touched += group
-            if calm and self._commands.waiting:
-                break
-        return touched
-
-    def _decode(self, batch: Sequence[Stream], now_s: float) -> None:
-        rows = [Row(stream.slot, *stream.before_step()) for stream in batch]
-        begun_s = self._clock()
-        stepped = self._runner.step(rows)
-        self.tallies.step_s.add(self._clock() - begun_s)
-        self.tallies.step_rows.add(len(batch))
-        for stream, made in zip(batch, stepped, strict=True):
-            stream.after_step(made.hazard, made.leave, made.frames)
-            stream.progress_s = now_s
-            if stream.cancel_requested:
-                self.tallies.cancel_steps += 1
-        self.steps += 1
-        self.stream_steps += len(batch)
-
-    def _vocode(self, streams: Sequence[Stream], frames: int) -> None:
-        begun_s = self._clock()
-        sounds = self._runner.vocode([s.slot for s in streams], frames)
-        self.tallies.sound_s.add(self._clock() - begun_s)
-        self.tallies.sound_rows.add(len(streams))
-        for stream, sound in zip(streams, sounds, strict=True):
-            self._deliver(stream, sound, frames, last=False)
-
-    def _finish(self, stream: Stream) -> None:
-        if stream.steps:
-            sound = self._runner.finish(stream.slot)
-            self._deliver(stream, sound, stream.frames_pending, last=True)
-        if stream.status is Status.ACTIVE and not stream.cancel_requested:
-            self._roster.remove(stream)
-            self._roster.tell(stream, stream.sink.ended, stream.stats())
-
-    def _deliver(self, stream: Stream, sound: Sound, frames: int, *, last: bool) -> None:
-        chunk = Chunk(sound.samples, sound.mel, stream.on_chunk(frames), last)
-        if not stream.cancel_requested:
-            sent_s = self._roster.tell(stream, stream.sink.deliver, chunk)
-            self._roster.sent(stream, sent_s or 0.0)
-        self._scheduler.after_chunk(stream, self._clock())
-
-    def _watch(self, now_s: float) -> None:
-        """Tells who waits for text, and ends who is stuck."""
-        self._watched_s = now_s
-        for stream in list(self._roster.active):
-            if stream.paused:
-                stream.playout.excuse()
-            if not stream.can_step and not stream.finished and not stream.starved_told:
-                stream.starved_told = True
-                self._roster.tell(stream, stream.sink.starved, stream.fed)
-            if stream.starved_told:
-                stream.playout.held = True
-            if stream.paused or not stream.must_move or self._rests(stream, now_s):
-                stream.progress_s = now_s
-            elif now_s - stream.progress_s > self._config.stuck_s:
-                self._roster.fail(
-                    stream, StreamStuck(f"no progress for {self._config.stuck_s:g} s")
-                )
-
-    def _rests(self, stream: Stream, now_s: float) -> bool:
-        return stream.can_step and self._scheduler.rests(stream, now_s)
 
     def _fail_all(self, error: StreamTTSError) -> None:
         streams = self._roster.everybody

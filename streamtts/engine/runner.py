@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,17 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamtts.engine.admission import Costs
+from streamtts.engine.graphs import StepGraphs
+from streamtts.engine.holding import Holding, Row
+from streamtts.engine.measure import measure
 from streamtts.engine.sink import StreamRequest
 from streamtts.engine.slots import SlotTable
 from streamtts.engine.stream import Stream
 from streamtts.engine.stretch import FrameStretcher
-from streamtts.model.acoustic import (
-    AcousticModel,
-    DecoderState,
-    EncodeJob,
-    EncoderState,
-    Future,
-)
+from streamtts.model.acoustic import AcousticModel, DecoderState, EncodeJob, Future, StepOutput
 from streamtts.text.symbols import encode
 from streamtts.vocoder.vocoder import Vocoder, VocoderState
 
@@ -36,25 +29,6 @@ DROPPED_FRAMES = 1
 
 _ENCODED_UNITS = 64  # of one call of the encoder at most
 _LOW_ROWS = 12  # with fewer memory rows ahead of some stream, all that like more get more
-_MEASURED_ROWS = (1, 4, 16, 64, 128, 256)
-_MEASURED_SOUND = (16, 16)  # rows, frames
-_MEASURED_TIMES = 4
-
-
-class Row(NamedTuple):
-    """One row of a step.
-
-    Attributes:
-        slot: whose.
-        passed: memory rows that it has left behind since its last step.
-        restart: it begins a new sentence.
-        has_following: it may read the symbol after the one stood on.
-    """
-
-    slot: int
-    passed: int
-    restart: bool
-    has_following: bool
 
 
 class Stepped(NamedTuple):
@@ -72,26 +46,12 @@ class Sound(NamedTuple):
     mel: NDArray[np.float32] | None
 
 
-@dataclass(slots=True)
-class _Slot:
-    """What one stream keeps beside the batched state; its size does not grow with the text."""
-
-    request: StreamRequest
-    encoder: EncoderState
-    skip_frames: int
-    skip_samples: int
-    stretcher: FrameStretcher
-    had_following: bool | None = None  # what its last step read; None before the first
-    memory: deque[Tensor] = field(default_factory=deque)  # (D,) from the symbol stood on
-    frames: deque[Tensor] = field(default_factory=deque)  # (R, M + 2), final, not yet sound
-
-
 class Runner:
     """Model, vocoder and the state of every slot.
 
     Args:
         acoustic: in eval mode.
-        vocoder: in eval mode, of the same frames.
+        vocoder: in eval mode, of the same frames, on the same device.
         slots: how many streams at most.
         f0_mean_ln: ln Hz, what `pitch_range` keeps in place.
 
@@ -116,25 +76,28 @@ class Runner:
         self.delay_samples = vocoder.delay_samples
         self.lookahead_frames = acoustic.lookahead_frames
         self._acoustic = acoustic.prepare()
+        self._device = self._acoustic.device
+        # On a GPU frames are queued in main memory: two copies a call instead of many small ones.
+        self._graphs = StepGraphs(self._acoustic) if self._device.type == "cuda" else None
         self._vocoder = vocoder
         self._f0_mean_ln = f0_mean_ln
-        self._no_memory = torch.zeros(0, acoustic.config.memory_width)
+        self._no_memory = torch.zeros(0, acoustic.config.memory_width, device=self._device)
         self.reset()
 
     @torch.inference_mode()
     def reset(self) -> None:
         """Forgets every stream."""
-        seeds = torch.zeros(self.slots, dtype=torch.int64)
-        self._slots: dict[int, _Slot] = {}
+        seeds = torch.zeros(self.slots, dtype=torch.int64, device=self._device)
+        self._slots: dict[int, Holding] = {}
         decoder = self._acoustic.decoder_zeros(self.slots)
-        self._decoder: SlotTable[DecoderState] = SlotTable(decoder, self.slots)
+        self._decoder: SlotTable[DecoderState] = SlotTable(decoder, self.slots, self._device)
         sound = self._vocoder.zeros(self.slots, seeds)
-        self._sound: SlotTable[VocoderState] = SlotTable(sound, self.slots)
+        self._sound: SlotTable[VocoderState] = SlotTable(sound, self.slots, self._device)
 
     @torch.inference_mode()
     def admit(self, slot: int, request: StreamRequest) -> None:
         """Gives a free slot to a new stream."""
-        self._slots[slot] = _Slot(
+        self._slots[slot] = Holding(
             request,
             self._acoustic.encoder_zeros(),
             self._acoustic.lookahead_frames + DROPPED_FRAMES,
@@ -142,7 +105,7 @@ class Runner:
             FrameStretcher(request.speed),
         )
         self._decoder.reset(slot, self._acoustic.decoder_zeros(1))
-        seeds = torch.tensor([request.seed], dtype=torch.int64)
+        seeds = torch.tensor([request.seed], dtype=torch.int64, device=self._device)
         self._sound.reset(slot, self._vocoder.zeros(1, seeds))
 
     def release(self, slot: int) -> None:
@@ -196,25 +159,35 @@ class Runner:
         """
         slots = [row.slot for row in rows]
         owners = [self._slots[slot] for slot in slots]
-        moved = [
-            i for i, (row, own) in enumerate(zip(rows, owners, strict=True)) if _moves(row, own)
-        ]
+        moved = [i for i, (row, own) in enumerate(zip(rows, owners, strict=True)) if own.moves(row)]
         state = self._decoder.take(slots)
         restarts = [i for i, row in enumerate(rows) if row.restart]
         if restarts:
-            self._acoustic.restart(state, torch.tensor(restarts))
-        out = self._acoustic.advance(
-            torch.tensor(moved, dtype=torch.int64),
-            self._read([owners[i].memory[0] for i in moved]),
-            self._read([owners[i].memory[int(rows[i].has_following)] for i in moved]),
-            torch.tensor([rows[i].has_following for i in moved], dtype=torch.bool),
-            state,
-        )
+            self._acoustic.restart(state, torch.tensor(restarts, device=self._device))
+        out = self._advance(rows, owners, moved, state)
         self._decoder.put(slots, state)
         hazards: list[float] = out.hazard.tolist()
         leaves: list[bool] = out.leave.tolist()
-        counts = [_keep(own, out.frames[i]) for i, own in enumerate(owners)]
+        frames = out.frames.cpu()
+        counts = [own.keep(frames[i]) for i, own in enumerate(owners)]
         return [Stepped(h, le, n) for h, le, n in zip(hazards, leaves, counts, strict=True)]
+
+    def _advance(
+        self,
+        rows: Sequence[Row],
+        owners: Sequence[Holding],
+        moved: Sequence[int],
+        state: DecoderState,
+    ) -> StepOutput:
+        """The step itself; only what has moved is read anew, but a graph reads everything."""
+        read = moved if self._graphs is None else range(len(rows))
+        here = self._read([owners[i].memory[0] for i in read])
+        following = self._read([owners[i].memory[int(rows[i].has_following)] for i in read])
+        has = torch.tensor([rows[i].has_following for i in read], dtype=torch.bool)
+        if self._graphs is not None:
+            return self._graphs.advance(here, following, has.to(self._device), state)
+        at = torch.tensor(moved, dtype=torch.int64)
+        return self._acoustic.advance(at, here, following, has, state)
 
     def _read(self, rows: Sequence[Tensor]) -> Tensor:
         """Memory rows (D,) as one tensor (K, D); K may be 0."""
@@ -229,7 +202,7 @@ class Runner:
             frames: T.
         """
         owners = [self._slots[slot] for slot in slots]
-        taken = torch.stack([_take(own, frames) for own in owners])
+        taken = torch.stack([own.take(frames) for own in owners])
         with_audio = [i for i, own in enumerate(owners) if own.request.audio]
         samples: list[NDArray[np.float32] | None] = [None] * len(slots)
         if with_audio:
@@ -239,8 +212,8 @@ class Runner:
                 self._sound.take(voiced),
             )
             self._sound.put(voiced, state)
-            for i, sound in zip(with_audio, made.numpy(), strict=True):
-                samples[i] = _drop_late(owners[i], sound)
+            for i, sound in zip(with_audio, made.cpu().numpy(), strict=True):
+                samples[i] = owners[i].drop_late(sound)
         mels = [
             taken[i, :, : self.n_mels].numpy() if own.request.mel else None
             for i, own in enumerate(owners)
@@ -252,7 +225,7 @@ class Runner:
         """Everything that postnet and vocoder still hold back; the slot must be released then."""
         own = self._slots[slot]
         rest = self._acoustic.flush(self._decoder.take([slot]))
-        frames = torch.cat([*own.frames, own.stretcher.push(rest[0, own.skip_frames :])])
+        frames = torch.cat([*own.frames, own.stretcher.push(rest[0, own.skip_frames :].cpu())])
         own.frames.clear()
         mel = frames[:, : self.n_mels].numpy() if own.request.mel else None
         if not own.request.audio:
@@ -261,90 +234,19 @@ class Runner:
             self._shift([own.request], frames[None]), self._sound.take([slot])
         )
         made = torch.cat([made, self._vocoder.flush(state)[0]], dim=1)
-        return Sound(_drop_late(own, made[0].numpy()), mel)
+        return Sound(own.drop_late(made[0].cpu().numpy()), mel)
 
-    @torch.inference_mode()
-    def measure(self, clock: Callable[[], float] = time.thread_time) -> Costs:
-        """What steps and vocoder calls take on this machine; nobody's stream is touched.
-
-        Args:
-            clock: seconds; of this thread alone, so that a busy machine does not look like a slow one.
-        """
-        steps = []
-        for rows in sorted({min(n, self.slots) for n in _MEASURED_ROWS}):
-            every = torch.arange(rows)
-            memory = torch.zeros(rows, self._no_memory.shape[1])
-            has = torch.ones(rows, dtype=torch.bool)
-            state = self._acoustic.decoder_zeros(rows)
-            step = partial(self._acoustic.advance, every, memory, memory, has, state)
-            steps.append((rows, _least(clock, step)))
-        rows, count = _MEASURED_SOUND
-        frames = torch.zeros(rows, count, self.n_mels + 2)
-        sound = self._vocoder.zeros(rows, torch.zeros(rows, dtype=torch.int64))
-        sound_s = _least(clock, lambda: self._vocoder.step(frames, sound)) / (rows * count)
-        return Costs(tuple(steps), sound_s)
+    def measure(self) -> Costs:
+        """What steps and vocoder calls take on this machine; nobody's stream is touched."""
+        return measure(self._acoustic, self._vocoder, self.slots)
 
     def _shift(self, requests: Sequence[StreamRequest], frames: Tensor) -> Tensor:
-        """Applies pitch and its range to ln F0 of frames (B, T, M + 2)."""
+        """Frames (B, T, M + 2) for the vocoder, pitch and its range applied to ln F0."""
         if all(r.pitch == 1.0 and r.pitch_range == 1.0 for r in requests):
-            return frames
+            return frames.to(self._device)
         scale = torch.tensor([[r.pitch_range] for r in requests])
         offset = torch.tensor([[math.log(r.pitch)] for r in requests])
         frames = frames.clone()
         ln_f0 = frames[..., self.n_mels]
         frames[..., self.n_mels] = (ln_f0 - self._f0_mean_ln) * scale + self._f0_mean_ln + offset
-        return frames
-
-
-def _least(clock: Callable[[], float], call: Callable[[], object]) -> float:
-    """The shortest of a few calls, in seconds."""
-    call()
-    took = []
-    for _ in range(_MEASURED_TIMES):
-        begun_s = clock()
-        call()
-        took.append(clock() - begun_s)
-    return min(took)
-
-
-def _moves(row: Row, own: _Slot) -> bool:
-    """Brings a slot's memory up to a row; whether the row reads other memory than last time."""
-    for _ in range(row.passed):
-        own.memory.popleft()
-    moves = bool(row.passed) or row.restart or own.had_following is not row.has_following
-    own.had_following = row.has_following
-    return moves
-
-
-def _keep(own: _Slot, frames: Tensor) -> int:
-    """Queues frames (R, M + 2) for the vocoder, without those that lie before the stream.
-
-    Returns:
-        how many there are now, at the stream's speed.
-    """
-    skip = min(own.skip_frames, len(frames))
-    own.skip_frames -= skip
-    frames = own.stretcher.push(frames[skip:])
-    if len(frames):
-        own.frames.append(frames)
-    return len(frames)
-
-
-def _take(own: _Slot, count: int) -> Tensor:
-    """The oldest `count` frames of a slot, (count, M + 2)."""
-    parts = []
-    while count > 0:
-        part = own.frames.popleft()
-        if len(part) > count:
-            own.frames.appendleft(part[count:])
-            part = part[:count]
-        parts.append(part)
-        count -= len(part)
-    return torch.cat(parts)
-
-
-def _drop_late(own: _Slot, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Samples without those that lie before the stream."""
-    skip = min(own.skip_samples, len(samples))
-    own.skip_samples -= skip
-    return samples[skip:]
+        return frames.to(self._device)

@@ -23,11 +23,13 @@ class SlotTable(Generic[S]):
     Args:
         zeros: a state with as many rows as there are slots.
         slots: that many.
+        device: where the state is.
     """
 
-    def __init__(self, zeros: S, slots: int) -> None:
+    def __init__(self, zeros: S, slots: int, device: torch.device | str = "cpu") -> None:
+        self._device = device
         # A copy: tensors of a state may share memory, and rows are written in place here.
-        self._table = select(zeros, torch.arange(slots))
+        self._table = select(zeros, self._index(range(slots)))
         self._rows: tuple[int, ...] = ()
         self._batch: S | None = None
 
@@ -36,7 +38,7 @@ class SlotTable(Generic[S]):
         if self._batch is not None and self._rows == tuple(rows):
             return self._batch
         self._settle()
-        return select(self._table, torch.tensor(rows))
+        return select(self._table, self._index(rows))
 
     def put(self, rows: Sequence[int], state: S) -> None:
         """The state of some slots after a step."""
@@ -48,22 +50,25 @@ class SlotTable(Generic[S]):
     def reset(self, row: int, fresh: S) -> None:
         """Gives a slot to a new stream; `fresh` has one row."""
         self._settle()
-        _write(self._table, torch.tensor([row]), fresh)
+        write_rows(self._table, self._index([row]), fresh)
+
+    def _index(self, rows: Sequence[int]) -> Tensor:
+        return torch.tensor(rows, dtype=torch.int64, device=self._device)
 
     def _settle(self) -> None:
         if self._batch is not None:
-            _write(self._table, torch.tensor(self._rows), self._batch)
+            write_rows(self._table, self._index(self._rows), self._batch)
             self._batch = None
             self._rows = ()
 
 
-def _write(table: Any, rows: Tensor, new: Any) -> None:
-    """Writes rows into the tensors of `table`, nested as in nn/state.py, in place."""
+def write_rows(table: Any, rows: Tensor, new: Any) -> None:
+    """Writes `new` into rows (K,) int64 of `table`, a state of nn/state.py, in place."""
     if isinstance(table, Tensor):
         table[rows] = new
     elif isinstance(table, tuple):
         for part, replacement in zip(table, new, strict=True):
-            _write(part, rows, replacement)
+            write_rows(part, rows, replacement)
     else:
         for field in dataclasses.fields(table):
-            _write(getattr(table, field.name), rows, getattr(new, field.name))
+            write_rows(getattr(table, field.name), rows, getattr(new, field.name))
