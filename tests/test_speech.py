@@ -3,13 +3,14 @@ import wave
 import numpy as np
 import pytest
 import soundfile
+import torch
 from support.fake_voice import FakeFrontEnd, fake_service, write_tiny_voice
 
 from streamtts.audio.formats import AudioFormat
-from streamtts.config import Config, VoiceConfig
-from streamtts.errors import BadField, StreamTTSError, UnknownVoice, VoiceError
+from streamtts.config import Config, EngineConfig, VoiceConfig
+from streamtts.errors import BadField, ConfigError, StreamTTSError, UnknownVoice, VoiceError
 from streamtts.events import Done, Words
-from streamtts.speech import ContextSettings, Speech
+from streamtts.speech import ContextSettings, Speech, build
 
 TEXT = "The quick brown fox jumped. Nobody saw it."
 
@@ -150,3 +151,10 @@ def test_a_voice_folder_speaks_english(tmp_path):
     assert "".join(w.text for w in words.values()).startswith("Dr.Smith")
     assert len(words) >= 11
     assert all(w.end is not None for w in words.values())
+
+
+def test_a_device_that_is_not_there_is_named():
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(ConfigError, match=r"engine\.device: there is no CUDA device"):
+        build(Config(engine=EngineConfig(device="cuda")))
