@@ -23,6 +23,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 pytestmark = pytest.mark.slow
+START_GUARD_S = 180.0  # two processes that load torch, on a machine that does other things too
 WHOLE = 4 * 640  # samples of what a speaker says
 
 
@@ -112,7 +113,7 @@ class Served:
             return [match for match in matches if match is not None]
 
         with self._changed:
-            assert self._changed.wait_for(lambda: len(found()) >= times, GUARD_S), self.lines
+            assert self._changed.wait_for(lambda: len(found()) >= times, START_GUARD_S), self.lines
             return found()[-1]
 
     def port(self) -> int:
