@@ -10,14 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from streamtts.model import decoder as old
-from streamtts.model import encoder as old_encoder
 from streamtts.model.attention import StepwiseMonotonicAttention
 from streamtts.model.cell import DecoderCell, DecoderState, StepOutput
 from streamtts.model.decoder import Decoder, Postnet
 from streamtts.model.encoder import Encoder, Future
 from streamtts.model.streaming import EncodeJob, EncoderState, StreamingEncoder
-from streamtts.nn.state import where
 
 __all__ = [
     "AcousticConfig",
@@ -155,54 +152,6 @@ class AcousticModel(nn.Module):
         What is trained or loaded into this model later does not change it.
         """
         return AcousticSpeaker(self)
-
-    def encoder_zeros(self) -> old_encoder.EncoderState:
-        """The encoder's state at the start of a sentence, of one stream."""
-        return self.encoder.zeros()
-
-    def encode(
-        self, features: Tensor, state: old_encoder.EncoderState, future: Future
-    ) -> tuple[Tensor, old_encoder.EncoderState]:
-        """New symbols (N, F) of one stream to memory (n, D); see `Encoder.stream`."""
-        return self.encoder.stream(features, state, future)
-
-    def decoder_zeros(self, rows: int) -> old.DecoderState:
-        """The decoder's state before the first step, of `rows` rows."""
-        return self.decoder.zeros(rows)
-
-    def step(
-        self,
-        here: Tensor,
-        following: Tensor,
-        has_following: Tensor,
-        state: old.DecoderState,
-    ) -> tuple[StepOutput, old.DecoderState]:
-        """One step of B rows.
-
-        Args:
-            here: (B, D) memory of the symbol each row stands on.
-            following: (B, D) memory of the next; anything where it has not arrived.
-            has_following: (B,) bool.
-            state: of B rows.
-
-        Returns:
-            what the step gives, and the state after it. A row whose next symbol has not arrived
-            and which has left its own must not be stepped.
-        """
-        made, after = self.decoder.step(here, following, has_following, state)
-        return StepOutput(self.natural(made.frames), made.hazard, made.leave), after
-
-    def flush(self, state: old.DecoderState) -> tuple[Tensor, old.DecoderState]:
-        """The frames that the postnet holds back: (B, lookahead_frames, M + 2)."""
-        rows = state.recurrent.attention.dwell.shape[0]
-        ahead = self.offset.new_zeros(rows, self.config.n_mels + 2, self.lookahead_frames)
-        frames, postnet = self.decoder.postnet(ahead, state.postnet)
-        return self.natural(frames), old.DecoderState(state.recurrent, postnet)
-
-    def restart(self, state: old.DecoderState, rows: Tensor) -> old.DecoderState:
-        """Rows (B,) bool begin a new sentence: recurrence forgotten, the postnet's past kept."""
-        fresh = self.decoder.recurrent_zeros(rows.shape[0])
-        return old.DecoderState(where(rows, fresh, state.recurrent), state.postnet)
 
     def natural(self, frames: Tensor) -> Tensor:
         """Decoder outputs (B, C, T) to frames of natural units (B, T, C)."""

@@ -9,23 +9,8 @@ duration, where a threshold on the hazard itself would make speech drag.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
-
-
-@dataclass(frozen=True, slots=True)
-class AttentionState:
-    """Where each row stands in its symbol.
-
-    Attributes:
-        dwell: (B,) int64, steps made on this symbol so far.
-        survival: (B,) float32, the chance of still being here.
-    """
-
-    dwell: Tensor
-    survival: Tensor
 
 
 class StepwiseMonotonicAttention(nn.Module):
@@ -60,12 +45,6 @@ class StepwiseMonotonicAttention(nn.Module):
             nn.Linear(hidden, 1),
         )
 
-    def zeros(self, rows: int) -> AttentionState:
-        """The state of rows that have just entered a symbol."""
-        device = self.no_following.device
-        dwell = torch.zeros(rows, dtype=torch.int64, device=device)
-        return AttentionState(dwell, torch.ones(rows, device=device))
-
     def embed_dwell(self, dwell: Tensor) -> Tensor:
         """Dwell counts (...) int64 as features (..., W)."""
         features: Tensor = self.dwell(dwell.clamp(max=self.dwell_bins - 1))
@@ -91,24 +70,23 @@ class StepwiseMonotonicAttention(nn.Module):
         """The log-odds of moving on after this step: (..., Q), (..., 2 D), (..., W) -> (...)."""
         return self.hazard(torch.cat([query, context_vec, dwell_features], dim=-1))[..., 0]
 
-    def advance(
-        self, logits: Tensor, state: AttentionState
-    ) -> tuple[Tensor, Tensor, AttentionState]:
-        """Stay or move on, after a step.
 
-        Args:
-            logits: (B,).
-            state: before the step.
+def move(logits: Tensor, dwell: Tensor, survival: Tensor, max_dwell: int) -> tuple[Tensor, Tensor]:
+    """Stay or move on, after a step.
 
-        Returns:
-            hazard (B,), leave (B,) bool, and the state after the step.
-        """
-        hazard = torch.sigmoid(logits)
-        survival = state.survival * (1 - hazard)
-        dwell = state.dwell + 1
-        leave = (survival < 0.5) | (dwell >= self.max_dwell)
-        return (
-            hazard,
-            leave,
-            AttentionState(dwell.masked_fill(leave, 0), survival.masked_fill(leave, 1.0)),
-        )
+    Args:
+        logits: (B,), of moving on.
+        dwell: (B,) int64, steps made on this symbol before this one; changed in place.
+        survival: (B,), the chance of still being here; changed in place.
+        max_dwell: steps after which a row moves on whatever the hazard says.
+
+    Returns:
+        hazard (B,) and leave (B,) bool.
+    """
+    hazard = torch.sigmoid(logits)
+    survival.addcmul_(survival, hazard, value=-1.0)
+    dwell.add_(1)
+    leave = (survival < 0.5).logical_or_(dwell >= max_dwell)
+    dwell.masked_fill_(leave, 0)
+    survival.masked_fill_(leave, 1.0)
+    return hazard, leave

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from streamtts.model.attention import move
 from streamtts.model.decoder import Decoder, Postnet
 from streamtts.nn.rnn import LSTM
 
@@ -137,7 +138,7 @@ class DecoderCell:
         _lstm(rest[:, : 4 * H], second, state.cell[:, H:])
         logits = torch.addmv(self._hazard_bias, rest[:, 4 * H :].tanh_(), self._hazard)
         made = torch.addmm(state.context[:, columns:frames], first + second, self._frames)
-        hazard, leave = self._move(logits, state)
+        hazard, leave = move(logits, state.dwell, state.survival, self.max_dwell)
         return StepOutput(self._postnet.advance(made, state.tails), hazard, leave)
 
     def _read(
@@ -158,16 +159,6 @@ class DecoderCell:
         else:
             context = torch.addmm(self._context_bias, memory, self._context)
             state.context.index_copy_(0, moved, context)
-
-    def _move(self, logits: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
-        """Stays or moves on, as `StepwiseMonotonicAttention.advance`: hazard, leave (B,)."""
-        hazard = torch.sigmoid(logits)
-        state.survival.addcmul_(state.survival, hazard, value=-1.0)
-        state.dwell.add_(1)
-        leave = (state.survival < 0.5).logical_or_(state.dwell >= self.max_dwell)
-        state.dwell.masked_fill_(leave, 0)
-        state.survival.masked_fill_(leave, 1.0)
-        return hazard, leave
 
     def flush(self, state: DecoderState) -> Tensor:
         """The frames that the postnet holds back: (B, lookahead, M + 2)."""

@@ -2,28 +2,20 @@
 
 There is no feedback of made frames: the alignment is known in training and the recurrent state
 carries the past, so what the decoder reads when it is trained is what it reads when it speaks
-(no exposure bias), and the sound depends on the symbols alone.
+(no exposure bias), and the sound depends on the symbols alone. This is whole sequences, for
+training; `model/cell.py` makes the steps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from streamtts.model.attention import AttentionState, StepwiseMonotonicAttention
-from streamtts.nn.conv import CausalConv1d, ConvState
-from streamtts.nn.rnn import LSTM, LSTMState
-
-
-@dataclass(frozen=True, slots=True)
-class PostnetState:
-    """Convolution tails and the frames that wait for the look-ahead, (B, C, lookahead)."""
-
-    convs: tuple[ConvState, ...]
-    waiting: Tensor
+from streamtts.model.attention import StepwiseMonotonicAttention
+from streamtts.nn.conv import CausalConv1d
+from streamtts.nn.rnn import LSTM
 
 
 class Postnet(nn.Module):
@@ -46,57 +38,13 @@ class Postnet(nn.Module):
             for i, (a, b) in enumerate(pairwise(sizes))
         )
 
-    def zeros(self, rows: int) -> PostnetState:
-        """The state before the first frame: silence, which is zero in the decoder's scale."""
-        first = self.convs[0]
-        assert isinstance(first, CausalConv1d)
-        convs = tuple(c.zeros(rows) for c in self.convs if isinstance(c, CausalConv1d))
-        weight = next(first.parameters())
-        return PostnetState(convs, weight.new_zeros(rows, weight.shape[1], self.lookahead))
-
-    def forward(self, x: Tensor, state: PostnetState) -> tuple[Tensor, PostnetState]:
-        """Frames (B, C, T) -> (B, C, T), delayed by `lookahead` frames."""
-        y, convs = x, []
-        for i, (conv, conv_state) in enumerate(zip(self.convs, state.convs, strict=True)):
-            y, after = conv(y, conv_state)
-            convs.append(after)
-            if i + 1 < len(self.convs):
-                y = torch.tanh(y)
-        joined = torch.cat([state.waiting, x], dim=-1)
-        T = x.shape[-1]
-        return joined[..., :T] + y, PostnetState(tuple(convs), joined[..., T:])
-
-    def offline(self, x: Tensor) -> Tensor:
-        """Whole sequences, not delayed: (B, C, T) -> (B, C, T)."""
-        ahead = x.new_zeros(x.shape[0], x.shape[1], self.lookahead)
-        y, _ = self.forward(torch.cat([x, ahead], dim=-1), self.zeros(x.shape[0]))
-        return y[..., self.lookahead :]
-
-
-@dataclass(frozen=True, slots=True)
-class RecurrentState:
-    """What a new sentence starts without: both LSTMs and the attention's place."""
-
-    first: LSTMState
-    second: LSTMState
-    attention: AttentionState
-
-
-@dataclass(frozen=True, slots=True)
-class DecoderState:
-    """Everything a row carries from step to step."""
-
-    recurrent: RecurrentState
-    postnet: PostnetState
-
-
-@dataclass(frozen=True, slots=True)
-class DecoderStep:
-    """Frames (B, C, R) after the postnet, hazard (B,), leave (B,) bool."""
-
-    frames: Tensor
-    hazard: Tensor
-    leave: Tensor
+    def forward(self, x: Tensor) -> Tensor:
+        """Whole sequences between silence, which is zero here: (B, C, T) -> (B, C, T)."""
+        y = torch.cat([x, x.new_zeros(*x.shape[:2], self.lookahead)], dim=-1)
+        for i, conv in enumerate(self.convs):
+            assert isinstance(conv, CausalConv1d)
+            y, _ = conv(torch.tanh(y) if i else y, conv.zeros(x.shape[0]))
+        return x + y[..., self.lookahead :]
 
 
 class Decoder(nn.Module):
@@ -133,16 +81,6 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width + 2 * memory_width, reduction_factor * channels)
 
-    def zeros(self, rows: int) -> DecoderState:
-        """The state of rows that start to speak."""
-        return DecoderState(self.recurrent_zeros(rows), self.postnet.zeros(rows))
-
-    def recurrent_zeros(self, rows: int) -> RecurrentState:
-        """The recurrent state at the start of a sentence."""
-        return RecurrentState(
-            self.first.zeros(rows), self.second.zeros(rows), self.attention.zeros(rows)
-        )
-
     def forward(
         self, here: Tensor, following: Tensor, has_following: Tensor, dwell: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -165,30 +103,9 @@ class Decoder(nn.Module):
         frames = self._frames(self.dropout(second), context_vec)
         return (
             frames,
-            self.postnet.offline(frames),
+            self.postnet(frames),
             self.attention.logits(first, context_vec, dwell_features),
         )
-
-    def step(
-        self,
-        here: Tensor,
-        following: Tensor,
-        has_following: Tensor,
-        state: DecoderState,
-    ) -> tuple[DecoderStep, DecoderState]:
-        """One step of B rows; shapes as in `forward` without T."""
-        before = state.recurrent
-        context_vec = self.attention.context(here, following, has_following)
-        dwell_features = self.attention.embed_dwell(before.attention.dwell)
-        x = torch.cat([context_vec, dwell_features], dim=-1)
-        first, first_state = self.first.step(x, before.first)
-        second, second_state = self.second.step(torch.cat([x, first], dim=-1), before.second)
-        frames = self._frames((first + second)[:, None], context_vec[:, None])
-        frames, postnet = self.postnet(frames, state.postnet)
-        logits = self.attention.logits(first, context_vec, dwell_features)
-        hazard, leave, attention = self.attention.advance(logits, before.attention)
-        after = DecoderState(RecurrentState(first_state, second_state, attention), postnet)
-        return DecoderStep(frames, hazard, leave), after
 
     def _frames(self, query: Tensor, context_vec: Tensor) -> Tensor:
         """(B, T, H), (B, T, 2 D) -> (B, C, T * R)."""

@@ -3,12 +3,12 @@
 A memory row depends on `lookahead` symbols to its right and on everything to its left in the same
 sentence. So it is final as soon as its look-ahead has arrived, however the text was cut; only a
 stream whose text has stalled goes on without it, and then the future reads as `<unknown>`.
+This is whole sentences, for training; `model/streaming.py` takes symbols as they come.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -21,22 +21,6 @@ class Future(enum.Enum):
     MORE = "more"  # wait for it: only symbols whose look-ahead is there come out
     UNKNOWN = "unknown"  # go on without it: the text has stalled or was flushed
     END = "end"  # nothing: the sentence is over
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderState:
-    """What one stream's encoder keeps; its size does not grow with the text.
-
-    Attributes:
-        tail: (K, F) int64, the newest symbols: the past that a convolution still needs (at most
-            `Encoder.past` of them) and behind it the symbols that wait for their look-ahead.
-        pending: how many symbols at the end of `tail` have not come out yet.
-        hidden: (1, 1, D), the GRU's.
-    """
-
-    tail: Tensor
-    pending: int
-    hidden: Tensor
 
 
 class Encoder(nn.Module):
@@ -77,15 +61,6 @@ class Encoder(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers))
         self.gru = nn.GRU(width, width, batch_first=True)
 
-    def zeros(self) -> EncoderState:
-        """The state at the start of a sentence, of one stream."""
-        device = self.gru.all_weights[0][0].device
-        return EncoderState(
-            tail=torch.zeros(0, len(self.embeddings), dtype=torch.int64, device=device),
-            pending=0,
-            hidden=torch.zeros(1, 1, self.width, device=device),
-        )
-
     def forward(self, features: Tensor, lengths: Tensor, cuts: Tensor) -> Tensor:
         """Whole sentences at once, for training.
 
@@ -115,43 +90,6 @@ class Encoder(nn.Module):
         out = out.index_put((rows, to[rows, columns]), stalled[rows, columns].to(out.dtype))
         hidden, _ = self.gru(out)
         return out + hidden
-
-    def stream(
-        self, features: Tensor, state: EncoderState, future: Future
-    ) -> tuple[Tensor, EncoderState]:
-        """New symbols of one stream.
-
-        Args:
-            features: (N, F) int64, N may be 0.
-            state: what the last call returned, or `zeros()`.
-            future: what is known about the symbols behind them.
-
-        Returns:
-            (n, D) memory of the symbols that are final now, and the state to go on with: after
-            `Future.END` that of a fresh sentence.
-        """
-        known = torch.cat([state.tail, features])
-        pending = state.pending + features.shape[0]
-        ready = pending if future is not Future.MORE else max(0, pending - self.lookahead)
-        if ready == 0:
-            done = future is Future.END
-            after = self.zeros() if done else EncoderState(known, pending, state.hidden)
-            return state.hidden.new_zeros(0, self.width), after
-        window = known[None]
-        if future is not Future.MORE:
-            pad = self.unknown_id if future is Future.UNKNOWN else self.boundary_id
-            ahead = window.new_zeros(1, self.lookahead, window.shape[-1])
-            ahead[..., 0] = pad
-            window = torch.cat([window, ahead], dim=1)
-        first = known.shape[0] - pending
-        out = self._convolve(window, torch.ones_like(window[..., 0], dtype=torch.bool))
-        out = out[:, first : first + ready]
-        hidden_out, hidden = self.gru(out, state.hidden)
-        memory = (out + hidden_out)[0]
-        if future is Future.END:
-            return memory, self.zeros()
-        keep = self.past + pending - ready
-        return memory, EncoderState(known[-keep:], pending - ready, hidden)
 
     @staticmethod
     def _outside(features: Tensor, outside: Tensor, phone_id: int) -> Tensor:

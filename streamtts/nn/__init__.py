@@ -1,1 +1,1 @@
-"""Streaming building blocks: every one is `forward(x, state) -> (y, state)`. Torch only."""
+"""Building blocks; what streams is `forward(x, state) -> (y, state)`. Torch only."""

@@ -1,19 +1,8 @@
-"""An LSTM whose whole-sequence kernel and single step share one set of weights."""
+"""An LSTM over whole sequences; its steps are in `model/cell.py`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor, nn
-
-
-@dataclass(frozen=True, slots=True)
-class LSTMState:
-    """Hidden and cell vectors, (B, H) each."""
-
-    hidden: Tensor
-    cell: Tensor
 
 
 class LSTM(nn.Module):
@@ -29,16 +18,6 @@ class LSTM(nn.Module):
         self.width = width
         self.lstm = nn.LSTM(inputs, width, batch_first=True)
 
-    def zeros(self, rows: int) -> LSTMState:
-        """The state before the first step, of `rows` rows."""
-        zero = self.lstm.all_weights[0][1].new_zeros(rows, self.width)
-        return LSTMState(zero, zero)
-
     def forward(self, x: Tensor) -> Tensor:
-        """Whole sequences from a zero state: (B, T, D) -> (B, T, H)."""
+        """From a zero state: (B, T, D) -> (B, T, H)."""
         return self.lstm(x)[0]
-
-    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """One step: (B, D) -> (B, H), equal to `forward` up to rounding."""
-        hidden, cell = torch.lstm_cell(x, (state.hidden, state.cell), *self.lstm.all_weights[0])
-        return hidden, LSTMState(hidden, cell)

@@ -74,21 +74,3 @@ def update(state: S, rows: Tensor, new: S) -> S:
         return out
 
     return _map(write, state, new)
-
-
-def where(rows: Tensor, new: S, old: S) -> S:
-    """Row by row one of two states.
-
-    Args:
-        rows: (B,) bool; True takes the row of `new`.
-        new: a state of B rows.
-        old: a state of B rows.
-
-    Returns:
-        A state of B rows.
-    """
-
-    def choose(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(rows.view(-1, *[1] * (a.dim() - 1)), a, b)
-
-    return _map(choose, new, old)

@@ -2,6 +2,7 @@
 """What one decoder step and one vocoder call cost, and which operators cost it; one thread.
 
 python tests/bench/profile_step.py [--voice rms] [--rows 1 8 32 64 128] [--frames 8] [--profile 32]
+    [--bfloat16]
 
 Call by call: the median wall and CPU time of all calls, interleaved over the numbers of rows, and
 the page faults a call, which are what memory costs that is given back and asked for again. By
@@ -22,6 +23,7 @@ from streamtts.voice.store import load_voice
 
 WARM_UP = 5
 SHOWN = 14
+STEPS_A_SYMBOL = 3.4
 
 
 def say(line=""):
@@ -30,11 +32,12 @@ def say(line=""):
 
 
 def decoder_call(voice, rows):
-    """One decoder step of `rows` rows, each on a symbol of its own."""
-    acoustic = voice.acoustic
-    memory = torch.randn(2, rows, acoustic.config.memory_width)
-    state, follows = acoustic.decoder_zeros(rows), torch.ones(rows, dtype=torch.bool)
-    return lambda: acoustic.step(memory[0], memory[1], follows, state)
+    """One decoder step of `rows` rows, of which as many move as in speech."""
+    acoustic = voice.acoustic.prepare()
+    moved = torch.arange(round(rows / STEPS_A_SYMBOL))
+    memory = torch.randn(2, len(moved), acoustic.config.memory_width)
+    state, follows = acoustic.decoder_zeros(rows), torch.ones(len(moved), dtype=torch.bool)
+    return lambda: acoustic.advance(moved, memory[0], memory[1], follows, state)
 
 
 def vocoder_call(voice, rows, frames):
@@ -102,15 +105,19 @@ def main():
     parser.add_argument("--frames", type=int, default=8, help="of a vocoder call (default 8)")
     parser.add_argument("--profile", type=int, nargs="*", default=[32], help="rows (default 32)")
     parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--bfloat16", action="store_true", help="the vocoder's net in bfloat16")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)
     voice = load_voice(args.voice)
+    if args.bfloat16 and not voice.vocoder.use_bfloat16():
+        parser.error("this processor is not faster in bfloat16")
     frame_s = voice.vocoder.hop_length / voice.vocoder.sample_rate
     say(
         f"# One decoder step, one vocoder call\nmachine: {machine()}\ncode:    {streamtts.__path__}"
     )
     say(f"config:  voice {args.voice}, one torch thread, median of {args.repeats} calls")
+    say(f"         vocoder's net in {'bfloat16' if args.bfloat16 else 'float32'}")
 
     calls = [decoder_call(voice, b) for b in args.rows]
     step_s = voice.acoustic.reduction_factor * frame_s

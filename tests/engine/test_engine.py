@@ -113,18 +113,19 @@ def test_offline_model_and_vocoder_give_the_same_sound():
 
     listener = speak(fake_engine(), pieces := sentence(5))
     model = tiny_acoustic()
+    speaker = model.prepare()
     features = torch.from_numpy(encode([s for piece in pieces for s in piece]))
     with torch.inference_mode():
         memory = model.encoder(features[None], torch.tensor([len(features)]), torch.tensor([-1]))[0]
-        state = model.decoder_zeros(1)
+        state = speaker.decoder_zeros(1)
         frames = []
         for step in listener.steps:
             j = step.position
             has = torch.tensor([j + 1 < len(memory)])
             following = memory[min(j + 1, len(memory) - 1)][None]
-            out, state = model.step(memory[j][None], following, has, state)
+            out = speaker.advance(None, memory[j][None], following, has, state)
             frames.append(out.frames)
-        frames.append(model.flush(state)[0])
+        frames.append(speaker.flush(state))
         mel = torch.cat(frames, dim=1)[0, model.lookahead_frames + DROPPED_FRAMES :]
     np.testing.assert_allclose(listener.mel, mel[:, :80].numpy(), atol=1e-4)
 

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from streamtts.nn.state import select, stack, update, where
+from streamtts.nn.state import select, stack, update
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,3 @@ def test_update_leaves_the_old_state_alone():
     assert new.b.tolist() == [1, 9, 3]
     assert new.inner[0].a[:, 0].tolist() == [1, 9, 3]
     assert old.b.tolist() == [1, 2, 3]
-
-
-def test_where_chooses_by_row():
-    rows = torch.tensor([True, False])
-    mixed = where(rows, state(7, 7), state(1, 2))
-    assert mixed.b.tolist() == [7, 2]
-    assert mixed.inner[0].a[:, 0].tolist() == [7, 2]
