@@ -65,6 +65,32 @@ def percentile_interval(values, percent, *, resamples=RESAMPLES, seed=0):
     return Interval(float(np.percentile(values, percent)), float(low), float(high))
 
 
+def percentile_of_counts(counts, percent):
+    """The percentile of a histogram, in straight lines between its edges.
+
+    Args:
+        counts: upper edge to how many values lie below it; the largest edge has all of them, and
+            may be infinite: what lies above the last finite edge is told as that edge.
+        percent: of the percentile.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    edges = sorted(counts)
+    if not edges or not counts[edges[-1]]:
+        raise ValueError("a percentile needs at least one value")
+    wanted = counts[edges[-1]] * percent / 100
+    low, below = 0.0, 0.0
+    for edge in edges:
+        if counts[edge] > below:
+            if counts[edge] >= wanted:
+                share = (wanted - below) / (counts[edge] - below)
+                return low if np.isinf(edge) else low + share * (edge - low)
+            below = counts[edge]
+        low = low if np.isinf(edge) else edge
+    return low
+
+
 @dataclass
 class Staircase:
     """A search for the largest level that passes, one probe at a time.

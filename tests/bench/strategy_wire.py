@@ -181,8 +181,8 @@ def _answer(connection, request):
     return None
 
 
-async def serve(strategy, port):
-    """Serves a strategy on a port of loopback until it is cancelled."""
+async def serve(strategy, port, on_listening=lambda port: None):
+    """Serves a strategy on a port of loopback until it is cancelled; 0 takes a free one."""
     async with strategy:
 
         async def handle(websocket):
@@ -190,4 +190,5 @@ async def serve(strategy, port):
 
         async with listen(handle, "127.0.0.1", port, compression=None, max_size=BIGGEST_MESSAGE,
                           process_request=_answer, ping_interval=None) as server:  # fmt: skip
+            on_listening(server.sockets[0].getsockname()[1])
             await server.serve_forever()

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bench.bench_stats import Staircase, percentile_interval, ratio_of_medians
+from bench.bench_stats import (
+    Staircase,
+    percentile_interval,
+    percentile_of_counts,
+    ratio_of_medians,
+)
 
 
 def blocks(median: float, count: int = 6, seed: int = 0) -> list[np.ndarray]:
@@ -49,6 +54,17 @@ def test_a_percentile_has_an_interval() -> None:
     assert found.high - found.low < 60
     with pytest.raises(ValueError, match="at least one"):
         percentile_interval([], 95)
+
+
+def test_a_percentile_of_a_histogram_lies_between_its_edges() -> None:
+    counts = {0.001: 50.0, 0.002: 90.0, 0.01: 100.0, float("inf"): 100.0}
+    assert percentile_of_counts(counts, 50) == pytest.approx(0.001)
+    assert percentile_of_counts(counts, 95) == pytest.approx(0.006)
+    assert percentile_of_counts(counts, 100) == pytest.approx(0.01)
+    counts[float("inf")] = 1000.0
+    assert percentile_of_counts(counts, 99) == pytest.approx(0.01)
+    with pytest.raises(ValueError, match="at least one"):
+        percentile_of_counts({0.001: 0.0, float("inf"): 0.0}, 99)
 
 
 def search(stairs: Staircase, truth: int, probes: int = 60) -> list[int]:

@@ -20,7 +20,7 @@ import table_crowd
 from bench_load import RAMP_S, Bench, beside
 from bench_report import Report, percentile
 from bench_server import FOLDER, Process
-from bench_stats import ratio_of_medians
+from bench_stats import percentile_of_counts, ratio_of_medians
 from table import stop
 
 WAYS = ("thread", "process")
@@ -44,21 +44,6 @@ def lag_counts(server):
         for name, value in server.metrics().items()
         if name.startswith(BUCKET)
     }
-
-
-def percentile_of_counts(counts, percent):
-    """The percentile of a cumulative histogram, straight lines between its edges."""
-    edges = sorted(counts)
-    wanted = counts[edges[-1]] * percent / 100
-    below_s, below = 0.0, 0.0
-    for edge in edges:
-        if counts[edge] >= wanted:
-            if edge == float("inf"):
-                return below_s
-            share = (wanted - below) / max(counts[edge] - below, 1e-9)
-            return below_s + share * (edge - below_s)
-        below_s, below = edge, counts[edge]
-    return below_s
 
 
 async def play(bench, server, streams, block):
