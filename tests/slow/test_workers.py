@@ -101,6 +101,7 @@ class Served:
             [*command, "--workers", "2", "--port", "0"], stderr=subprocess.PIPE, text=True
         )
         self.lines: list[str] = []
+        self.over = False
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -113,7 +114,8 @@ class Served:
             return [match for match in matches if match is not None]
 
         with self._changed:
-            assert self._changed.wait_for(lambda: len(found()) >= times, START_GUARD_S), self.lines
+            self._changed.wait_for(lambda: len(found()) >= times or self.over, START_GUARD_S)
+            assert len(found()) >= times, self.lines
             return found()[-1]
 
     def port(self) -> int:
@@ -136,6 +138,9 @@ class Served:
             with self._changed:
                 self.lines.append(line)
                 self._changed.notify_all()
+        with self._changed:
+            self.over = True
+            self._changed.notify_all()
 
 
 @pytest.fixture
