@@ -17,7 +17,7 @@ PACKAGE = ROOT / "streamtts"
 LADDER: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("config", "events", "tally"),
-    ("text", "audio", "protocol", "nn"),
+    ("text", "audio", "protocol", "nn", "stats"),
     ("settings",),
     ("model", "vocoder"),
     ("voice",),

@@ -82,7 +82,7 @@ class Turns:
         batch = self._scheduler.choose(active, now_s)
         if batch:
             self._decode(batch, now_s)
-        touched = batch + self._make_sound(now_s)
+        touched = batch + self._make_sound(now_s, stepping=bool(batch))
         self._admission.took(self._clock() - now_s, len(batch), len(active))
         if touched:
             share_s = (self._cost_clock() - begun_s) / len(touched)
@@ -95,17 +95,20 @@ class Turns:
             self._watch(now_s)
         return bool(touched)
 
-    def _make_sound(self, now_s: float) -> list[Stream]:
+    def _make_sound(self, now_s: float, *, stepping: bool) -> list[Stream]:
         """Vocoder calls for those whose chunk is due.
 
         While somebody hurries to the next step, only those who hurry themselves get more than one
-        call in between.
+        call in between. As long as there are steps to make, those who have time wait until a call
+        is full.
         """
         touched: list[Stream] = []
         active = self._roster.active
         scheduler = self._scheduler
         while group := scheduler.choose_sound(active, now_s):
             calm = not scheduler.hurries(group[0], now_s)
+            if calm and stepping and len(group) * group[0].frames_due <= SOUND_FRAMES // 2:
+                break
             if touched and calm and scheduler.somebody_hurries(active, now_s):
                 break
             self._vocode(group, group[0].frames_due)

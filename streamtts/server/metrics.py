@@ -21,7 +21,8 @@ from streamtts import __version__
 from streamtts.tally import Distribution, Tally
 
 if TYPE_CHECKING:
-    from streamtts.service import Service, ServiceStats
+    from streamtts.service import Service
+    from streamtts.stats import ServiceStats
 
 PREFIX = "streamtts_"
 LAG_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)

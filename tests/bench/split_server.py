@@ -25,7 +25,7 @@ from streamtts import config as schema
 from streamtts.audio.formats import resolve
 from streamtts.errors import StreamTTSError
 from streamtts.events import AudioInfo, Cancelled, Done, Failed, Opened
-from streamtts.service import ServiceStats
+from streamtts.stats import ServiceStats
 
 STATS_EVERY_S = 0.2
 READY_LIMIT_S = 120.0

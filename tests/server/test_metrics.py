@@ -19,7 +19,7 @@ from support.real_service import letters, load
 import streamtts
 from streamtts.server import workers
 from streamtts.server.metrics import Metrics
-from streamtts.service import ServiceStats
+from streamtts.stats import ServiceStats
 from streamtts.tally import Tally
 
 CONFIGS = Path(streamtts.__file__).parent / "configs"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from support.fake_voice import FakeClock, Heard, fake_service, settle
 
 from streamtts.events import Done
-from streamtts.service import Service, ServiceStats
+from streamtts.service import Service
 from streamtts.settings import ContextSettings
+from streamtts.stats import ServiceStats
 
 LETTER_S = 5.0
 TEXT = "so it goes."

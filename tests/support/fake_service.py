@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from streamtts import events
 from streamtts.errors import Loading, Overloaded, StreamTTSError, TextTooLong
 from streamtts.protocol.parts import VoiceInfo
-from streamtts.service import ServiceStats
 from streamtts.settings import ContextSettings
+from streamtts.stats import ServiceStats
 
 CHUNK_SAMPLES = 640
 RATE = 16000
