@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from strategy_sentences import WARM_UP, load
 
 from streamtts.config import EngineConfig
-from streamtts.engine.engine import SOUND_FRAMES, Engine
+from streamtts.engine import turn
+from streamtts.engine.engine import Engine
 from streamtts.engine.runner import Runner
 from streamtts.engine.scheduler import Scheduler
 from streamtts.engine.sink import StreamRequest
@@ -44,6 +45,12 @@ class AllTogether(Scheduler):
         frames = due[0].frames_due
         rows = max(1, self.sound_frames // frames)
         return [s for s in due if s.frames_due == frames][:rows]
+
+    def hurries(self, stream, now_s):
+        return not stream.playout.started  # its first sound does not wait for a full call
+
+    def somebody_hurries(self, streams, now_s):
+        return False
 
     def rests(self, stream, now_s):
         return False
@@ -87,9 +94,9 @@ class FixedSlots:
         runner = Runner(voice.acoustic, voice.vocoder, slots=SLOTS,
                         f0_mean_ln=voice.manifest.f0_mean_ln)  # fmt: skip
         config = EngineConfig(slots=SLOTS, queue=UNBOUNDED, queue_s=UNBOUNDED)
+        turn.Scheduler = AllTogether
         # Turned by hand, it never measures its own costs: everything fits.
         self._engine = Engine(runner, config)
-        self._engine._scheduler = AllTogether(SLOTS, SOUND_FRAMES)
         self._pronouncer = Pronouncer(load_lexicon(), {})
         self._text = ThreadPoolExecutor(1, thread_name_prefix="text")
         self._stopping = False
