@@ -17,6 +17,7 @@ from streamtts.config import Config
 from streamtts.errors import BadField, UnknownVoice
 from streamtts.protocol import messages, parts
 from streamtts.protocol.codec import ENUMS, shown
+from streamtts.server import memory
 from streamtts.server.metrics import Metrics
 from streamtts.server.security import Keys
 from streamtts.settings import STREAMS, TEXT_FORMATS, TIMESTAMPS, ContextSettings
@@ -24,6 +25,8 @@ from streamtts.settings import STREAMS, TEXT_FORMATS, TIMESTAMPS, ContextSetting
 if TYPE_CHECKING:
     from streamtts.service import Service
 
+CROWD = 100  # connections that have left after which their memory is given back,
+CROWD_S = 2.0  # when the others of a crowd have left as well
 SERVER = f"streamtts/{__version__}"
 
 
@@ -88,6 +91,7 @@ class Gateway:
         self.metrics.outboxes = self._outboxes
         self.all_metrics: Callable[[], Awaitable[bytes]] | None = None  # set among `workers`
         self.peers: set[Peer] = set()
+        self._left = 0  # since memory was given back
         self.quiet = asyncio.Event()  # set while there is no peer
         self.quiet.set()
 
@@ -102,6 +106,9 @@ class Gateway:
         """A connection is over."""
         self.peers.discard(peer)
         self.metrics.connections -= 1
+        self._left += 1
+        if self._left == CROWD:
+            asyncio.get_running_loop().call_later(CROWD_S, self._give_back)
         if not self.peers:
             self.quiet.set()
 
@@ -112,6 +119,7 @@ class Gateway:
         self.metrics.watch(service)
         self.phase = Phase.READY
         self.metrics.ready = True
+        memory.give_back()  # what loading needed
 
     def drain(self) -> None:
         """Lets what is being said be said; takes nothing new."""
@@ -199,6 +207,10 @@ class Gateway:
             encoding = shown(settings.audio.encoding)
             raise BadField(f"audio.encoding: {encoding} is not one of {able}")
         return msgspec.structs.replace(settings, audio=resolve(settings.audio, voice.sample_rate))
+
+    def _give_back(self) -> None:
+        self._left = 0
+        memory.give_back()
 
     def _outboxes(self) -> list[tuple[int, bool]]:
         return [peer.outbox for peer in self.peers]

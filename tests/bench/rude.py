@@ -3,8 +3,9 @@
 
 python tests/bench/rude.py --port 8765 --seconds 60 [--only silent,stuck,...]
 
-Each kind has a thread and a rhythm of its own; all of it is nice to the machine (nice 10), so that
-what the good clients notice is the server's doing.
+Each kind has a thread and its turn in a round of half a minute, so that one round asks as much of
+the server as another. All of it is nice to the machine (nice 10): what good clients notice is the
+server's doing.
 """
 
 import argparse
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support.raw_client import frames, handshake, send_text, text_frame
 
 LONG = "All work and no play makes a dull day, and so it goes on and on. " * 40
+ROUND_S = 30.0
 WINDOW_BYTES = 4096  # so that the kernel does not read for the client
 DOZEN = 12
 
@@ -43,12 +45,14 @@ class Rude:
         self.done = {}
 
     def run(self, name):
-        """One act, again and again until `stop`."""
+        """One act, once a round until `stop`."""
+        begun_s = time.monotonic()
         while not self.stop.is_set():
             with contextlib.suppress(OSError, AssertionError):  # closed by the server: fair enough
                 getattr(self, name)()
             self.done[name] = self.done.get(name, 0) + 1
-            self.stop.wait(1.0)
+            into_s = (time.monotonic() - begun_s) % ROUND_S
+            self.stop.wait(ROUND_S - into_s)
 
     @contextlib.contextmanager
     def crowd(self, count, window=65536):
@@ -189,9 +193,10 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     rude = Rude(options.port, stop)
     threads = [threading.Thread(target=rude.run, args=(name,), name=name) for name in options.only]
+    until_s = time.monotonic() + options.seconds
     for thread in threads:
         thread.start()
-    until_s = time.monotonic() + options.seconds
+        stop.wait(ROUND_S / 2 / len(ACTS))
     while time.monotonic() < until_s and not stop.wait(0.5):
         pass
     stop.set()
