@@ -3,8 +3,9 @@
 A step of many rows costs little more than a step of one, so streams that have time are stepped
 together: a *tick* wakes everybody who has room for one more chunk, and they go on side by side
 until it is made. Streams that *hurry*, because they have not begun to sound or because their
-listener is about to run dry, wait for no tick: they join the next step, and while there are any
-the vocoder's calls are few between two steps and take them first.
+listener is about to run dry, wait for no tick and are served first. When many others take part,
+every other turn is theirs alone: it is short, so they gain on their listeners however long the
+turns of all become.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Iterable, Sequence
 
 from streamtts.engine.stream import Stream
 
-HURRY_S = 0.1  # a listener with less than this is about to run dry
+HURRY_S = 0.25  # a listener with less than this is about to run dry
 AT_EASE_S = 2.0  # an unbounded stream with more than this gives way to those with a lead
 _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.05
 _EARLY_S = 1e-6
+_CROWD = 4  # rows for each one that hurries, above which it is worth a step without them
 
 
 class Scheduler:
@@ -26,12 +28,16 @@ class Scheduler:
     Args:
         batch_rows: rows of one decoder step at most.
         sound_frames: frames of one vocoder call at most, all rows together.
+
+    Attributes:
+        alone: the last step chosen was for those who hurry only.
     """
 
     def __init__(self, batch_rows: int, sound_frames: int) -> None:
         self.batch_rows = batch_rows
         self.sound_frames = sound_frames
         self._tick_at_s = 0.0
+        self.alone = False
 
     def choose(self, streams: Sequence[Stream], now_s: float) -> list[Stream]:
         """The rows of the next decoder step, in the order of their slots.
@@ -43,7 +49,11 @@ class Scheduler:
         able = [s for s in streams if s.can_step and not s.paused and not s.frames_due]
         if now_s >= self._tick_at_s - _EARLY_S:
             self._tick(streams, now_s)
-        return self._rows([s for s in able if s.awake or self.hurries(s, now_s)], now_s)
+        hurried = [s for s in able if self.hurries(s, now_s)]
+        together = [s for s in able if s.awake or self.hurries(s, now_s)]
+        crowded = len(together) > _CROWD * len(hurried)
+        self.alone = bool(hurried) and crowded and not self.alone
+        return self._rows(hurried if self.alone else together, now_s)
 
     def choose_sound(self, streams: Sequence[Stream], now_s: float) -> list[Stream]:
         """Those whose frames the vocoder should take now: equally many of each, or nobody.

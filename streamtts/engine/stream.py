@@ -19,10 +19,10 @@ MAX_UNIT_SYMBOLS = 64  # a longer word is taken in pieces, or it would fill the 
 ROWS_AHEAD = 32  # memory rows made ahead of the position
 MAX_DWELL_STEPS = 160  # on one symbol, whatever the model says
 SPARE_FRAMES = 3  # of the first chunk: time for the second to be made
-SHORT_CHUNKS = 4  # the vocoder's calls are short at first,
+SHORT_CHUNKS = 3  # the vocoder's calls are short at first,
 SHORT_CHUNK_FRAMES = 4
 CHUNK_FRAMES = 8  # then longer,
-MIDDLE_CHUNKS = 8
+MIDDLE_CHUNKS = 9
 LONG_CHUNK_FRAMES = 16  # then as long as pays, where the lead has room for it
 _LEAD_CHUNKS = 4  # chunks that a lead should hold at least
 

@@ -99,15 +99,16 @@ class Turns:
         """Vocoder calls for those whose chunk is due.
 
         While somebody hurries to the next step, only those who hurry themselves get more than one
-        call in between. As long as there are steps to make, those who have time wait until a call
-        is full.
+        call in between, and all of them in a turn of their own. As long as there are steps to make,
+        those who have time wait until a call is full.
         """
         touched: list[Stream] = []
         active = self._roster.active
         scheduler = self._scheduler
         while group := scheduler.choose_sound(active, now_s):
             calm = not scheduler.hurries(group[0], now_s)
-            if calm and stepping and len(group) * group[0].frames_due <= SOUND_FRAMES // 2:
+            full = len(group) * group[0].frames_due > SOUND_FRAMES // 2
+            if calm and (scheduler.alone or (stepping and not full)):
                 break
             if touched and calm and scheduler.somebody_hurries(active, now_s):
                 break

@@ -140,3 +140,18 @@ def test_rest_and_wake():
     stream.paused = True
     assert scheduler.wake_s([stream], 1.0) is None
     assert scheduler.wake_s([], 1.0) is None
+
+
+def test_in_a_crowd_every_other_step_is_for_those_who_hurry():
+    streams = [sounding(i, i, 1.0) for i in range(1, 7)]
+    scheduler = Scheduler(8, 256)
+    assert numbers(scheduler.choose(streams, 1.0)) == [1, 2, 3, 4, 5, 6]
+    streams.append(ready_stream(7, 7, lead_s=2.0))
+    assert numbers(scheduler.choose(streams, 1.0)) == [7]
+    assert scheduler.alone
+    assert numbers(scheduler.choose(streams, 1.0)) == [1, 2, 3, 4, 5, 6, 7]
+    assert not scheduler.alone
+    assert numbers(scheduler.choose(streams, 1.0)) == [7]
+    streams[6].playout.sent(1.0, HURRY_S)  # it has caught up
+    assert numbers(scheduler.choose(streams, 1.0)) == [1, 2, 3, 4, 5, 6, 7]
+    assert not scheduler.alone
