@@ -7,7 +7,6 @@ knew the session.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import random
@@ -18,16 +17,13 @@ from typing import Any
 import aiomqtt
 from paho.mqtt import client as paho
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from streamtts.mqtt.broker import Broker, Inbound, Will
-from streamtts.mqtt.outgoing import Outbox, Publication
+from streamtts.mqtt.keeping import keep
+from streamtts.mqtt.outgoing import Outbox, Publication, packet_properties
 
-KEEPALIVE_S = 20
-CONNECT_TIMEOUT_S = 10.0
-FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.5, 30.0
-STABLE_S = 10.0  # a connection that lasted so long starts the backoff anew
+KEEPALIVE_S, CONNECT_TIMEOUT_S = 20, 10.0
 MAX_PACKET_BYTES = 2_097_152
 SEND_QUEUE_PACKETS = 2000  # that the socket does not take; sound beyond is thrown away
 _QUEUE_SLACK = 256  # QoS 0 messages on top of those that wait to be acknowledged
@@ -45,6 +41,7 @@ class Session:
         receive_maximum: messages handed to us before we have acknowledged the first.
         on_message: called on the loop, one at a time; acknowledges each message itself.
         on_up: told after every connect, before any message, whether the broker still knew us.
+        on_ready: told when the broker has confirmed the subscriptions after a connect.
         on_down: told when a connection is lost.
         will: said by the broker when we vanish.
         fresh: begin without what an earlier process of this identifier left.
@@ -53,6 +50,7 @@ class Session:
 
     Attributes:
         connected: now.
+        ready: connected, and every subscription has been confirmed.
     """
 
     def __init__(
@@ -63,6 +61,7 @@ class Session:
         receive_maximum: int,
         on_message: Callable[[Inbound], None],
         on_up: Callable[[bool], None] = lambda present: None,
+        on_ready: Callable[[], None] = lambda: None,
         on_down: Callable[[], None] = lambda: None,
         will: Will | None = None,
         fresh: bool = False,
@@ -71,10 +70,13 @@ class Session:
     ) -> None:
         self.identifier = identifier
         self.connected = False
+        self.ready = False
+        self._unconfirmed: set[int | None] = set()
         self._broker = broker
         self._receive_maximum = receive_maximum
         self._on_message = on_message
         self._on_up = on_up
+        self._on_ready = on_ready
         self._on_down = on_down
         self._will = will
         self._fresh = fresh
@@ -91,19 +93,7 @@ class Session:
 
     async def run(self) -> None:
         """Connects, and connects again, until cancelled (or once, when not `lasting`)."""
-        attempt = 0
-        loop = asyncio.get_running_loop()
-        while True:
-            began_s = loop.time()
-            try:
-                await self._connection()
-            except (aiomqtt.MqttError, OSError, ValueError) as error:
-                self._report(error, attempt)
-            if not self._lasting:
-                return
-            attempt = 1 if loop.time() - began_s > STABLE_S else attempt + 1
-            backoff_s = min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(attempt - 1, 10))
-            await asyncio.sleep(backoff_s * (0.5 + self._jitter() / 2))
+        await keep(self._connection, self._report, lasting=self._lasting, jitter=self._jitter)
 
     def publish(
         self,
@@ -125,13 +115,10 @@ class Session:
         """
         publication = Publication(topic, payload, qos, retain, expiry_s, correlation)
         client = self._client
-        if qos and self._outbox.full:
-            return False
         if client is None:
             return qos > 0 and self._outbox.put(publication)
-        if not qos and len(client._out_packet) > SEND_QUEUE_PACKETS:
-            return False
-        return self._send(client, publication)
+        full = self._outbox.full if qos else len(client._out_packet) > SEND_QUEUE_PACKETS
+        return not full and self._send(client, publication)
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
         """Subscribes now and after every reconnect; ahead of whatever is published next."""
@@ -152,7 +139,7 @@ class Session:
     def forget(self) -> None:
         """Lets the broker drop the session as soon as we go (MQTT 5)."""
         if self._client is not None and self._v5:
-            properties = _properties(PacketTypes.DISCONNECT, SessionExpiryInterval=0)
+            properties = packet_properties(PacketTypes.DISCONNECT, SessionExpiryInterval=0)
             self._client.disconnect(properties=properties)
 
     # --- a connection
@@ -164,6 +151,8 @@ class Session:
             self._fresh = False
         async with self._connect(clean=self._fresh) as client:
             self._fresh = False
+            if client._client.socket() is None:  # lost so soon that aiomqtt has missed it
+                raise aiomqtt.MqttError("the connection was lost at once")
             try:
                 self._begin(client._client)
                 async for message in client.messages:
@@ -186,7 +175,7 @@ class Session:
     def _make_client(self, *, clean: bool) -> aiomqtt.Client:
         broker, properties = self._broker, None
         if self._v5:
-            properties = _properties(
+            properties = packet_properties(
                 PacketTypes.CONNECT,
                 SessionExpiryInterval=broker.session_s,
                 ReceiveMaximum=self._receive_maximum,
@@ -221,54 +210,56 @@ class Session:
         inner: Any = wrapped.on_connect
         inner_message: Any = wrapped.on_message
 
-        def on_connect(
-            client: paho.Client, userdata: Any, flags: Any, code: ReasonCode, props: Any
-        ) -> None:
+        def on_connect(client: Any, data: Any, flags: Any, code: ReasonCode, props: Any) -> None:
             self._present = bool(flags.session_present)
-            inner(client, userdata, flags, code, props)
+            inner(client, data, flags, code, props)
 
-        def on_publish(
-            client: paho.Client, userdata: Any, mid: int, code: ReasonCode, props: Any
-        ) -> None:
+        def on_publish(client: Any, data: Any, mid: int, code: ReasonCode, props: Any) -> None:
             self._outbox.confirmed(mid)
             if code.is_failure:
                 logger.warning("the broker refuses a message: %s", code)
 
         def on_subscribe(
-            client: paho.Client, userdata: Any, mid: int, codes: list[ReasonCode], props: Any
+            client: Any, data: Any, mid: int, codes: list[ReasonCode], props: Any
         ) -> None:
-            for code in codes:
-                if code.is_failure:
-                    logger.error("the broker refuses a subscription: %s", code)
+            for code in (code for code in codes if code.is_failure):
+                logger.error("the broker refuses a subscription: %s", code)
+            self._subscribed(mid)
 
-        def on_message(client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
+        def on_message(client: Any, data: Any, message: paho.MQTTMessage) -> None:
             if message.dup:
                 self._again.add(message.mid)
-            inner_message(client, userdata, message)
+            inner_message(client, data, message)
 
-        wrapped.on_connect = on_connect
-        wrapped.on_message = on_message
-        wrapped.on_publish = on_publish
-        wrapped.on_subscribe = on_subscribe
+        wrapped.on_connect, wrapped.on_message = on_connect, on_message
+        wrapped.on_publish, wrapped.on_subscribe = on_publish, on_subscribe
         wrapped.on_unsubscribe = lambda *details: None
 
     def _begin(self, wrapped: paho.Client) -> None:
         self.connected, self._client = True, wrapped
         logger.info("connected session=%s known=%s", self.identifier, self._present)
-        for topic_filter, qos in self._filters.items():
-            wrapped.subscribe(topic_filter, qos)
+        filters = self._filters.items()
+        self._unconfirmed = {wrapped.subscribe(name, qos)[1] for name, qos in filters}
         for publication in self._outbox.again():
             self._send(wrapped, publication)
         self._on_up(self._present)
+        if not self._unconfirmed:
+            self._subscribed()
+
+    def _subscribed(self, mid: int | None = None) -> None:
+        self._unconfirmed.discard(mid)
+        if not self._unconfirmed and not self.ready:
+            self.ready = True
+            self._on_ready()
 
     def _end(self) -> None:
-        self.connected, self._client = False, None
+        self.connected, self.ready, self._client = False, False, None
         self._on_down()
 
     def _send(self, client: paho.Client, publication: Publication) -> bool:
         properties = None
         if self._v5 and (publication.expiry_s or publication.correlation is not None):
-            properties = _properties(
+            properties = packet_properties(
                 PacketTypes.PUBLISH,
                 MessageExpiryInterval=publication.expiry_s,
                 CorrelationData=publication.correlation,
@@ -290,7 +281,7 @@ class Session:
             again=message.mid in self._again,
             response_topic=getattr(properties, "ResponseTopic", None),
             correlation=getattr(properties, "CorrelationData", None),
-            acknowledge=lambda: self._acknowledge(wrapped, message.mid, message.qos),
+            acknowledge=lambda: self._client is wrapped and wrapped.ack(message.mid, message.qos),
         )
         self._again.discard(message.mid)
         try:
@@ -299,23 +290,11 @@ class Session:
             logger.exception("a message failed and is dropped")
             inbound.ack()
 
-    def _acknowledge(self, wrapped: paho.Client, mid: int, qos: int) -> None:
-        if qos and wrapped is self._client:
-            wrapped.ack(mid, qos)
-
-    def _report(self, error: Exception, attempt: int) -> None:
-        where = f"{self._broker.host}:{self._broker.port}"
-        code = getattr(error, "rc", None)
-        refused = isinstance(error, aiomqtt.exceptions.MqttConnectError)
-        why = f"refuses us: {code if code is not None else error}" if refused else str(error)
-        level = logging.WARNING if attempt == 0 or refused else logging.INFO
-        logger.log(level, "broker %s session=%s: %s", where, self.identifier, why or repr(error))
-
-
-def _properties(kind: int, **values: object) -> Properties:
-    """Properties of a packet of MQTT 5; those without a value are left out."""
-    properties: Properties = Properties(kind)  # type: ignore[no-untyped-call]
-    for name, value in values.items():
-        if value is not None:
-            setattr(properties, name, value)
-    return properties
+    def _report(self, error: Exception, again: bool) -> None:
+        where = f"broker {self._broker.host}:{self._broker.port} session={self.identifier}"
+        if isinstance(error, aiomqtt.exceptions.MqttConnectError):
+            logger.error("%s: refuses us: %s", where, error.rc if error.rc is not None else error)
+        elif isinstance(error, aiomqtt.MqttError | OSError | ValueError):
+            logger.log(logging.INFO if again else logging.WARNING, "%s: %s", where, error)
+        else:
+            logger.error("%s: failed", where, exc_info=error)

@@ -10,10 +10,7 @@ from typing import Any
 
 import msgspec
 
-from streamtts import events
 from streamtts.config import MqttConfig
-from streamtts.errors import BadField, RequestError
-from streamtts.mqtt import requests, topics
 from streamtts.mqtt.actions import Delivery, Request
 from streamtts.mqtt.adapter import Session
 from streamtts.mqtt.backend import Backend
@@ -22,10 +19,10 @@ from streamtts.mqtt.desk import Desk
 from streamtts.mqtt.fleet import Fleet
 from streamtts.mqtt.hermes import Hermes
 from streamtts.mqtt.native import Dialect, Native
+from streamtts.mqtt.reception import Reception
 from streamtts.mqtt.sites import SiteLimits, Sites
 from streamtts.mqtt.topics import SHARE, Topics
 from streamtts.protocol import hermes
-from streamtts.protocol.codec import shown
 
 CONTROL_RECEIVE_MAXIMUM = 200
 OFFLINE_S = 30.0  # how long an utterance waits for a broker that is gone
@@ -67,6 +64,7 @@ class Bridge:
             receive_maximum=CONTROL_RECEIVE_MAXIMUM,
             on_message=self._on_control,
             on_up=self._on_up,
+            on_ready=self.tell_state,
             on_down=self._on_down,
             will=Will(self._topics.status(server_id), _status(OFFLINE)),
             fresh=True,
@@ -77,6 +75,7 @@ class Bridge:
             receive_maximum=config.in_flight,
             on_message=functools.partial(self._on_request, self._requests_of(server_id)),
             on_up=self._on_requests_up,
+            on_ready=self.tell_state,
         )
         self._native = Native(self._control.publish, self._topics, server_id)
         self._hermes = Hermes(self._control.publish, config.hermes_streaming_sites)
@@ -88,6 +87,9 @@ class Bridge:
         )
         self._desk = Desk(Sites(limits), backend, self._dialect_of, self._listen, loop.time)
         self._fleet = Fleet(server_id, self._inherit, loop.time)
+        self._reception = Reception(
+            self._topics, backend, self._desk, self._fleet, self._hermes, self._control.publish
+        )
 
     @property
     def sites(self) -> Sites:
@@ -96,8 +98,8 @@ class Bridge:
 
     @property
     def connected(self) -> bool:
-        """Both sessions are up."""
-        return self._control.connected and self._requests.connected
+        """Both sessions are up, and the broker knows what we want."""
+        return self._control.ready and self._requests.ready
 
     async def start(self) -> None:
         """Begins to connect, and returns; the broker may be away."""
@@ -156,7 +158,7 @@ class Bridge:
 
     def tell_state(self) -> None:
         """Publishes the retained state: after connecting, and when the voices change."""
-        if self._control.connected:
+        if self._control.connected and (self.connected or self._state is not ONLINE):
             voices = [voice.id for voice in self._backend.voices]
             payload = _status(self._state, voices, self._backend.slots)
             topic = self._topics.status(self._server_id)
@@ -170,7 +172,6 @@ class Bridge:
     def _on_up(self, known: bool) -> None:
         if self._offline is not None:
             self._offline.cancel()
-        self.tell_state()
         self._desk.set_online(True)
 
     def _on_down(self) -> None:
@@ -235,123 +236,13 @@ class Bridge:
             self._desk.withdraw(name)
             await self._stop(task.get_name())
 
-    # --- requests
+    # --- for the sessions and the desk
 
     def _on_request(self, session: str, inbound: Inbound) -> None:
-        if inbound.retained:
-            logger.warning("a retained request is ignored: %s", shown(inbound.topic))
-            inbound.ack()
-            return
-        if inbound.topic == hermes.SAY:
-            request = self._hermes.request(
-                inbound.payload,
-                inbound,
-                session,
-                again=inbound.again,
-                voices=self._backend.voices,
-                max_chars=self._backend.max_chars,
-            )
-        else:
-            request = self._read_say(session, inbound)
-        if request is not None:
-            self._desk.offer(request)
-
-    def _read_say(self, session: str, inbound: Inbound) -> Request | None:
-        place = self._topics.read(inbound.topic)
-        if place is None or place.verb != topics.SAY or place.id is not None:
-            inbound.ack()
-            return None
-        request = Request(
-            site=place.site,
-            id="",
-            text="",
-            settings={},
-            receipt=inbound,
-            session=session,
-            correlation=inbound.correlation,
-        )
-        try:
-            self._topics.check_site(place.site)
-            fields = requests.read_object(inbound.payload)
-            request.id = requests.known_id(fields) or ""
-            request.event_topic = self._topics.event(place.site, request.id)
-            if inbound.response_topic is not None:
-                response = self._topics.check_response(place.site, inbound.response_topic)
-                request.event_topic = response
-            say = requests.read_say(fields, self._backend.max_chars)
-            request.settings = requests.settings(say)
-            request.text, request.stream = say.text, say.stream
-            request.priority = say.priority
-        except RequestError as error:
-            self._refuse(request, error)
-            return None
-        return request
-
-    def _refuse(self, request: Request, error: RequestError) -> None:
-        """Something is wrong with a request: a line in the log, and an event if it has an id."""
-        assert request.receipt is not None
-        request.receipt.ack()
-        if request.event_topic and (request.id or not request.event_topic.endswith("/")):
-            failed = events.Failed(error.code, str(error), error.retry_after_ms, final=True)
-            self._desk.tell(request, failed)
-        else:
-            logger.warning("refused site=%s: %s: %s", shown(request.site), error.code, error)
-
-    # --- control
+        self._reception.on_request(session, inbound)
 
     def _on_control(self, inbound: Inbound) -> None:
-        try:
-            self._control_message(inbound)
-        except RequestError as error:
-            logger.warning("ignored %s: %s: %s", shown(inbound.topic), error.code, error)
-        finally:
-            inbound.ack()
-
-    def _control_message(self, inbound: Inbound) -> None:
-        if inbound.topic == hermes.GET_VOICES:
-            asked = hermes.read_get_voices(inbound.payload)
-            answer = hermes.voices(asked, self._backend.voices)
-            self._control.publish(hermes.VOICES, answer, qos=1)
-            return
-        finished = hermes.read_finished(inbound.topic, inbound.payload)
-        if finished is not None:
-            self._desk.finished(finished.site_id, finished.id)
-            return
-        place = self._topics.read(inbound.topic)
-        if place is None:
-            return
-        if place.site == topics.STATUS:
-            self._fleet.heard(place.verb, inbound.payload)
-        elif place.verb == topics.TEXT and place.id is not None:
-            self._on_text(place.site, place.id, inbound.payload)
-        elif inbound.retained:
-            logger.warning("a retained message is ignored: %s", shown(inbound.topic))
-        else:
-            self._on_device(self._topics.check_site(place.site), place.verb, inbound.payload)
-
-    def _on_device(self, site: str, verb: str, payload: bytes) -> None:
-        fields = requests.read_object(payload)
-        if verb == topics.CANCEL:
-            cancel = requests.convert(fields, requests.Cancel)
-            self._desk.cancel(site, cancel.id, cancel.played_samples)
-        elif verb == topics.PLAYBACK:
-            report = requests.convert(fields, requests.Playback)
-            buffer_s = None if report.buffer_ms is None else report.buffer_ms / 1000
-            self._desk.playback(site, report.id, report.played_samples, buffer_s)
-
-    def _on_text(self, site: str, id_: str, payload: bytes) -> None:
-        request = self._desk.taking(site, id_)
-        if request is None:
-            return  # on its way when the request ended
-        try:
-            delta = requests.convert(requests.read_object(payload), requests.Delta)
-            if delta.delta is None and delta.flush is None and delta.end is None:
-                raise BadField("text wants one of delta, flush, end")
-        except RequestError as error:
-            failed = events.Failed(error.code, str(error), error.retry_after_ms, final=False)
-            self._desk.tell(request, failed)
-            return
-        self._desk.text(request, delta)
+        self._reception.on_control(inbound)
 
     def _dialect_of(self, request: Request) -> Dialect:
         return self._native if request.delivery is Delivery.PACED else self._hermes

@@ -51,7 +51,7 @@ class Inbound:
     again: bool
     response_topic: str | None
     correlation: bytes | None
-    acknowledge: Callable[[], None]
+    acknowledge: Callable[[], object]
 
     def ack(self) -> None:
         """Acknowledges it; nothing happens when its connection is gone."""

@@ -1,10 +1,12 @@
-"""Messages of QoS 1 that the broker has not confirmed: sent again after a reconnect, in order."""
+"""Messages of QoS 1 that the broker has not confirmed: sent again, in order; and properties."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from typing import NamedTuple
+
+from paho.mqtt.properties import Properties
 
 MAX_UNCONFIRMED = 10_000
 
@@ -40,7 +42,9 @@ class Outbox:
         return True
 
     def put(self, publication: Publication) -> bool:
-        """Keeps a message for when there is a connection."""
+        """Keeps a message for when there is a connection; whether there was room."""
+        if self.full:
+            return False
         self._unsent.append(publication)
         self._emptied.clear()
         return True
@@ -71,3 +75,12 @@ class Outbox:
         except TimeoutError:
             return False
         return True
+
+
+def packet_properties(kind: int, **values: object) -> Properties:
+    """Properties of a packet of MQTT 5; those without a value are left out."""
+    properties: Properties = Properties(kind)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        if value is not None:
+            setattr(properties, name, value)
+    return properties

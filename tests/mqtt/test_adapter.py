@@ -46,7 +46,7 @@ class Kept:
     async def running(self) -> AsyncIterator[Session]:
         task = asyncio.create_task(self.session.run())
         try:
-            await until(lambda: self.session.connected)
+            await until(lambda: self.session.ready)
             yield self.session
         finally:
             task.cancel()
@@ -151,7 +151,7 @@ def test_it_comes_back_after_a_restart_and_nothing_of_qos_1_is_lost(
             assert session.publish("back/out", b"event 1", qos=1)
             assert session.publish("back/out", b"event 2", qos=1)
             own_broker.start()
-            await until(lambda: session.connected)
+            await until(lambda: session.ready)
             assert kept.ups == [False, True]
             assert await session.flushed(10)
             await asyncio.to_thread(listener.wait, lambda got: len(got) >= 2)
@@ -219,7 +219,7 @@ def test_a_handler_that_fails_costs_one_message(
         )
         session.subscribe("fails/x")
         task = asyncio.create_task(session.run())
-        await until(lambda: session.connected)
+        await until(lambda: session.ready)
         sender.say("fails/x", b"bad")
         sender.say("fails/x", b"good")
         await until(lambda: got)
@@ -267,8 +267,15 @@ def test_a_wrong_password_is_one_clear_line_and_no_end(
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\xff\xff\xff\xff", b"\xff" * 64, b"\x20\x02"],
-    ids=["hangs up", "http", "bad length", "noise", "cut"],
+    [
+        b"",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x20\xff\xff\xff\xff",
+        b"\xff" * 64,
+        b"\x20\x02",
+        b"\x20\x03\0\0\0\xe0\x02\x8e\0",
+    ],
+    ids=["hangs up", "http", "bad length", "noise", "cut", "taken over at once"],
 )
 def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
     answer: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
