@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamtts.audio.encode import make_encoder
-from streamtts.audio.formats import RAW_ENCODINGS, AudioFormat
+from streamtts.audio.formats import BYTES_PER_SAMPLE, RAW_ENCODINGS, AudioFormat
 from streamtts.audio.resample import StreamingResampler, resampler_delay
 from streamtts.events import (
     FLAG_FADED,
@@ -57,6 +57,7 @@ class AudioPath:
         self._frame = max(1, round(self.rate * audio.frame_ms / 1000))
         self._resampler = StreamingResampler(voice_rate, self.rate)
         self._encoder = make_encoder(audio, self.rate)
+        self._sample_bytes = BYTES_PER_SAMPLE.get(audio.encoding, 0)  # 0: not raw
         self._taken = 0  # samples of the voice
         self._buffer = np.zeros(0, np.float32)
         self._encoded = 0  # given to the encoder since the last chunk
@@ -100,11 +101,23 @@ class AudioPath:
         buffer = np.concatenate([self._buffer, samples])
         whole = len(buffer) - len(buffer) % self._frame
         self._buffer = buffer[whole:]
+        if self._sample_bytes:
+            return self._cut_bytes(buffer[:whole])
         chunks = []
         for start in range(0, whole, self._frame):
             data = self._encode(buffer[start : start + self._frame])
             if data:
                 chunks.append(self._chunk(data, 0))
+        return chunks
+
+    def _cut_bytes(self, samples: NDArray[np.float32]) -> list[AudioChunk]:
+        """Whole frames in a raw encoding: encoded at once, cut as bytes."""
+        data = self._encode(samples)
+        size = self._frame * self._sample_bytes
+        chunks = []
+        for start in range(0, len(data), size):
+            self._encoded = self._frame
+            chunks.append(self._chunk(data[start : start + size], 0))
         return chunks
 
     def _encode(self, samples: NDArray[np.float32]) -> bytes:

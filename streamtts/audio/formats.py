@@ -80,9 +80,11 @@ def resolve(audio: AudioFormat, voice_rate: int) -> AudioFormat:
 
 def to_s16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Turns floats (S,) into 16 bits by rounding; what is beyond full scale is clipped."""
-    scaled = np.rint(np.asarray(samples, np.float32) * np.float32(32768.0))
-    clipped: NDArray[np.float32] = np.clip(scaled, -32768.0, 32767.0)
-    return clipped.astype(np.int16)
+    scaled = np.asarray(samples, np.float32) * np.float32(32768.0)
+    np.rint(scaled, out=scaled)
+    np.minimum(scaled, np.float32(32767.0), out=scaled)
+    np.maximum(scaled, np.float32(-32768.0), out=scaled)
+    return scaled.astype(np.int16)
 
 
 def to_bytes(samples: NDArray[np.float32], encoding: str) -> bytes:
