@@ -81,6 +81,7 @@ class Runner:
         self._graphs = StepGraphs(self._acoustic) if self._device.type == "cuda" else None
         self._vocoder = vocoder
         self._f0_mean_ln = f0_mean_ln
+        _keep_freed_memory()
         self._no_memory = torch.zeros(0, acoustic.config.memory_width, device=self._device)
         self.reset()
 
@@ -250,3 +251,13 @@ class Runner:
         ln_f0 = frames[..., self.n_mels]
         frames[..., self.n_mels] = (ln_f0 - self._f0_mean_ln) * scale + self._f0_mean_ln + offset
         return frames.to(self._device)
+
+
+def _keep_freed_memory() -> None:
+    """Makes glibc keep what is freed: the tensors of every call are as large as the last one's.
+
+    Otherwise each of them is mapped anew, which takes a page fault for every 4 KiB. Freeing a
+    mapped block once raises the size from which blocks are mapped (mallopt(3), M_MMAP_THRESHOLD:
+    the threshold is dynamic, up to 32 MiB).
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)
