@@ -102,13 +102,15 @@ class Staircase:
     Args:
         level: where to start.
         least, most: bounds.
-        close: ratio of a bracket's ends at which the walk begins, and its step.
+        close: ratio of a bracket's ends at which the walk begins.
+        step: of the walk, as a ratio.
     """
 
     level: int
     least: int = 1
     most: int = 512
-    close: float = 1.12
+    close: float = 1.25
+    step: float = 1.12
     passed: int = 0  # the largest level that passed
     failed: int = 0  # the smallest that failed; 0 for none
     walk: list = field(default_factory=list)  # (level, passed), once the bracket is closed
@@ -145,13 +147,13 @@ class Staircase:
         return [level if passed else self._below(level) for level, passed in self.walk]
 
     def _up(self):
-        return max(self.level + 1, round(self.level * self.close))
+        return max(self.level + 1, round(self.level * self.step))
 
     def _down(self):
         return self._below(self.level)
 
     def _below(self, level):
-        return max(0, min(level - 1, round(level / self.close)))
+        return max(0, min(level - 1, round(level / self.step)))
 
     def _bounded(self, level):
         return min(self.most, max(self.least, level))

@@ -1,5 +1,7 @@
 """M3 and M4 for the table: what a stream costs, and how many are sustained."""
 
+import contextlib
+
 from bench_load import EXTRA_S, OutOfTime
 from bench_server import StrategyProcess
 from bench_stats import Staircase, ratio_of_medians
@@ -11,12 +13,12 @@ CONFIRM_S = 60.0
 SEEDS = (1, 2, 3)
 WALK = 5  # probes of each search's walk, one a block
 MOST_ROUNDS = 16
-STARTS = {"ours": 96, "S1": 8, "S2": 8, "S3": 24, "S4": 48}
+STARTS = {"ours": 112, "S1": 24, "S2": 24, "S3": 48, "S4": 64}
 RATIOS = {"S1": 3.0, "S2": 3.0, "S3": 1.5, "S4": 1.1}
 SUSTAINED = 128
 CONFIRMS = 4  # levels tried with the three long runs
 STEP_DOWN = 0.92
-PROBES_S = CONFIRM_S * len(SEEDS) + 60  # of the section, kept for what confirms
+CONFIRM_ALL_S = CONFIRM_S * len(SEEDS) + 60  # of the section, kept for the runs that confirm
 
 
 async def cost(bench, _):
@@ -47,17 +49,18 @@ async def cost(bench, _):
 async def sustained(bench, _):
     """M4: the real server and S1 to S4, probe by probe in turn; then the real one, confirmed."""
     servers = {"ours": bench.server}
-    servers |= {name: bench.enter(StrategyProcess(name)) for name in RATIOS}
-    for name in RATIOS:
-        servers[name].pause()
-    stairs = await search(bench, servers, STARTS)
+    with contextlib.ExitStack() as stack:  # the others are gone when the real one is confirmed
+        for name in RATIOS:
+            servers[name] = stack.enter_context(StrategyProcess(name))
+            servers[name].pause()
+        stairs = await search(bench, servers, STARTS)
     _ratio_rows(bench, stairs)
     estimates = sorted(stairs["ours"].estimates())
     level = estimates[len(estimates) // 2] if estimates else stairs["ours"].passed
     await _confirm(bench, max(1, level))
 
 
-async def search(bench, servers, starts, *, walk=WALK, seconds=PROBE_S, keep_s=PROBES_S):
+async def search(bench, servers, starts, *, walk=WALK, seconds=PROBE_S, keep_s=CONFIRM_ALL_S):
     """Searches alternate: one probe of each server a round, all with the same seed.
 
     Returns:

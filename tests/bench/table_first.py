@@ -25,20 +25,22 @@ async def measure(bench, wanted):
 
 
 async def _first_sound(bench, options):
-    collected = bench.enter(StrategyProcess("S5"))
-    async with connect(bench.server.url) as ours, connect(collected.url) as theirs:
-        await first_sound.spoken(ours)
-        await first_sound.spoken(theirs)
+    with StrategyProcess("S5") as collected:
+        async with connect(bench.server.url) as ours, connect(collected.url) as theirs:
+            await first_sound.spoken(ours)
+            await first_sound.spoken(theirs)
+            for per_second in first_sound.RATES:
+                blocks = await first_sound.first_sounds(
+                    _way(ours, per_second),
+                    _way(theirs, per_second),
+                    options.blocks,
+                    options.repeats,
+                )
+                first_sound.first_sound_rows(bench.report, per_second, *blocks, "S5")
 
-        def way(tts, per_second):
-            return lambda text: first_sound.ear_ms(tts, text, per_second, sentences=False)
 
-        for per_second in first_sound.RATES:
-            blocks = await first_sound.first_sounds(
-                way(ours, per_second), way(theirs, per_second), options.blocks, options.repeats
-            )
-            first_sound.first_sound_rows(bench.report, per_second, *blocks, "S5")
-    collected.pause()
+def _way(tts, per_second):
+    return lambda text: first_sound.ear_ms(tts, text, per_second, sentences=False)
 
 
 async def _all_text(bench, options):
