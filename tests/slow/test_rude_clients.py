@@ -79,8 +79,8 @@ def test_nobody_else_hears_a_gap(bystanders: Bystanders, act: str) -> None:
     assert int(rounds[1]) > 0
     report = bystanders.heard()
     assert report["underruns"] == report["ramp_underruns"] == 0
-    assert report["errors"] == report["refused"] == {}
-    assert report["started"] > 0
+    assert report["errors"] == {}  # a refusal is none: the machine may be busy with others
+    assert report["started"] > sum(report["refused"].values())
     assert bystanders.before is not None
     now = asyncio.run(returned(bystanders.url, bystanders.before))
     assert all(a <= b for a, b in zip(now, bystanders.before, strict=True)), now
