@@ -26,6 +26,7 @@ LOAD = ROOT / "clients" / "load.py"
 ACTS = ("silent", "mute", "stuck", "drip", "contexts", "strays", "typist", "burst", "killed")
 SECONDS = 12
 GOOD = 4
+DOZEN = 12  # of the killed: a batch of so many costs memory once
 MEMORY = 1.05
 MINUTE_S = 60.0
 SERVER = "[server]\nslow_reader_s = 5.0\nconnections = 2048\n"
@@ -43,8 +44,8 @@ class Bystanders:
         self.before: Held | None = None
         self.rss_bytes = 0
 
-    def listen(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(LOAD), "--url", self.server.url, "--streams", str(GOOD)]
+    def listen(self, streams: int = GOOD) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(LOAD), "--url", self.server.url, "--streams", str(streams)]
         command += ["--seconds", str(SECONDS), "--audio-s", "6", "--ramp-s", "3"]
         command += ["--lag-limit", "1000", "--json", str(self.folder / "load.json")]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -61,7 +62,7 @@ class Bystanders:
 def bystanders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bystanders]:
     with ServerProcess(more=SERVER) as server:
         made = Bystanders(server, tmp_path_factory.mktemp("load"))
-        made.listen().wait()  # what good listeners cost is there before
+        made.listen(DOZEN).wait()  # what good listeners cost is there before
         made.before = asyncio.run(returned(made.url, held(made.served())))
         made.rss_bytes = server.rss_bytes
         yield made
