@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MIN_MARGIN_MS = 40  # one chunk
 FADE_MS = 5
-BURST_S = 0.05  # what comes within so long is one burst
+BURST_S = 0.03  # what comes within so long is one burst
 _STEADY_S = 1.0  # from when on the lowest level counts
 
 
@@ -131,6 +131,8 @@ class Buffer:
         Returns:
             the samples of the request that will have been heard then.
         """
+        if self._silenced:
+            return self.position + self.held
         fade = self.take(self.rate * FADE_MS // 1000)
         self._blocks.clear()
         self._starts.clear()

@@ -246,7 +246,7 @@ class Loudspeaker:
                 one.over_s = now_s
                 one.starved_ms = event.metrics.starved_ms if event.metrics else 0.0
                 one.end = event.reason if event.type == "cancelled" else event.type
-                if event.type == "cancelled" and not one.buffer.last:
+                if event.type == "cancelled":
                     one.buffer.silence()
         self._on_event(event)
 
@@ -269,7 +269,7 @@ class Loudspeaker:
     def _is_over(self, one: Utterance, now_s: float) -> bool:
         if len(self._utterances) > 1 and not one.buffer.held:
             return True  # the next one has begun: whatever is missing here was lost
-        if one.over_s is None or one.buffer.held:
+        if one.over_s is None or one.buffer.held or not one.output.silent:
             return False
         return one.buffer.last or not one.began or now_s - one.over_s > STRAGGLER_S
 
