@@ -2,10 +2,11 @@
 
 A step of many rows costs little more than a step of one, so streams that have time are stepped
 together: a *tick* wakes everybody who has room for one more chunk, and they go on side by side
-until it is made. Streams that *hurry*, because they have not begun to sound or because their
-listener is about to run dry, wait for no tick and are served first. When many others take part,
-every other turn is theirs alone: it is short, so they gain on their listeners however long the
-turns of all become.
+until it is made; who is far behind its lead makes twice as much as its listener plays, and not as
+much as it could, for that would be alone. Streams that *hurry*, because they have not begun to sound or because their
+listener is about to run dry, wait for no tick. The vocoder takes them first, and while there are
+any, whoever has time gets sound in every other turn only: so the turns stay short, and those who
+hurry gain on their listeners however many there are.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from collections.abc import Iterable, Sequence
 
 from streamtts.engine.stream import Stream
 
-HURRY_S = 0.25  # a listener with less than this is about to run dry
+HURRY_S = 0.2  # a listener with less than this is about to run dry
 AT_EASE_S = 2.0  # an unbounded stream with more than this gives way to those with a lead
 _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.05
 _EARLY_S = 1e-6
-_CROWD = 4  # rows for each one that hurries, above which it is worth a step without them
+_CATCH_UP = 2.0  # sound made in the time of a tick at most, in units of that time
 
 
 class Scheduler:
@@ -28,16 +29,13 @@ class Scheduler:
     Args:
         batch_rows: rows of one decoder step at most.
         sound_frames: frames of one vocoder call at most, all rows together.
-
-    Attributes:
-        alone: the last step chosen was for those who hurry only.
     """
 
     def __init__(self, batch_rows: int, sound_frames: int) -> None:
         self.batch_rows = batch_rows
         self.sound_frames = sound_frames
+        self._tick_s = _LONGEST_TICK_S
         self._tick_at_s = 0.0
-        self.alone = False
 
     def choose(self, streams: Sequence[Stream], now_s: float) -> list[Stream]:
         """The rows of the next decoder step, in the order of their slots.
@@ -49,11 +47,7 @@ class Scheduler:
         able = [s for s in streams if s.can_step and not s.paused and not s.frames_due]
         if now_s >= self._tick_at_s - _EARLY_S:
             self._tick(streams, now_s)
-        hurried = [s for s in able if self.hurries(s, now_s)]
-        together = [s for s in able if s.awake or self.hurries(s, now_s)]
-        crowded = len(together) > _CROWD * len(hurried)
-        self.alone = bool(hurried) and crowded and not self.alone
-        return self._rows(hurried if self.alone else together, now_s)
+        return self._rows([s for s in able if s.awake or self.hurries(s, now_s)], now_s)
 
     def choose_sound(self, streams: Sequence[Stream], now_s: float) -> list[Stream]:
         """Those whose frames the vocoder should take now: equally many of each, or nobody.
@@ -71,8 +65,9 @@ class Scheduler:
         return [s for s in due if s.frames_due == frames][:rows]
 
     def after_chunk(self, stream: Stream, now_s: float) -> None:
-        """A stream has got a chunk: it goes on only if there is room for another."""
-        stream.awake = self._has_room(stream, now_s)
+        """A stream has got a chunk: it goes on if there is room and it has not caught up enough."""
+        enough = stream.playout.lead_s > 0 and stream.ticked_s >= _CATCH_UP * self._tick_s
+        stream.awake = not enough and self._has_room(stream, now_s)
 
     def hurries(self, stream: Stream, now_s: float) -> bool:
         """Whether a stream has not begun to sound, or its listener is about to run dry."""
@@ -103,9 +98,11 @@ class Scheduler:
         tick_s = _LONGEST_TICK_S
         for stream in streams:
             stream.awake = self._has_room(stream, now_s)
+            stream.ticked_s = 0.0
             if stream.playout.lead_s > 0:
                 tick_s = min(tick_s, stream.chunk_s)
-        self._tick_at_s = now_s + max(tick_s, _SHORTEST_TICK_S)
+        self._tick_s = max(tick_s, _SHORTEST_TICK_S)
+        self._tick_at_s = now_s + self._tick_s
 
     def _has_room(self, stream: Stream, now_s: float) -> bool:
         return stream.playout.room_at_s(now_s, stream.chunk_s) <= now_s

@@ -19,11 +19,10 @@ MAX_UNIT_SYMBOLS = 64  # a longer word is taken in pieces, or it would fill the 
 ROWS_AHEAD = 32  # memory rows made ahead of the position
 MAX_DWELL_STEPS = 160  # on one symbol, whatever the model says
 SPARE_FRAMES = 3  # of the first chunk: time for the second to be made
-SHORT_CHUNKS = 3  # the vocoder's calls are short at first,
-SHORT_CHUNK_FRAMES = 4
-CHUNK_FRAMES = 8  # then longer,
-MIDDLE_CHUNKS = 9
-LONG_CHUNK_FRAMES = 16  # then as long as pays, where the lead has room for it
+SHORT_CHUNK_FRAMES = 4  # of a vocoder call at least,
+CHUNK_FRAMES = 8  # ordinarily,
+SHORT_CHUNKS = 6  # and after so many chunks as long as pays, where the lead has room for it
+LONG_CHUNK_FRAMES = 16
 _LEAD_CHUNKS = 4  # chunks that a lead should hold at least
 
 _STARTS = (EDGES.index("start"), EDGES.index("both"))
@@ -78,6 +77,7 @@ class Stream:
         self._largest_frames = _largest_chunk(request.lead_s, frame_s)
         self.chunk_s = self._largest_frames * frame_s  # what must fit into the lead
         self.awake = True  # takes part in the steps that the scheduler makes together
+        self.ticked_s = 0.0  # sound made since the scheduler's last tick
         # Set by any thread, read by the engine's.
         self.cancel_requested = False
         self.cancel_asked_s = 0.0
@@ -264,14 +264,13 @@ class Stream:
     def _chunk_frames(self) -> int:
         if self._chunks == 0:
             return self.first_frames
-        if self._chunks < SHORT_CHUNKS:
-            return SHORT_CHUNK_FRAMES
-        largest = CHUNK_FRAMES if self._chunks < MIDDLE_CHUNKS else LONG_CHUNK_FRAMES
-        return min(largest, self._largest_frames)
+        frames = CHUNK_FRAMES if self._chunks < SHORT_CHUNKS else LONG_CHUNK_FRAMES
+        return min(frames, self._largest_frames)
 
     def on_chunk(self, frames: int) -> tuple[Step, ...]:
         """Notes that `frames` went to the vocoder; returns the steps that were made meanwhile."""
         self.frames_pending -= frames
+        self.ticked_s += frames * self._frame_s
         self._chunks += 1
         records, self.records = tuple(self.records), []
         return records

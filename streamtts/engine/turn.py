@@ -59,6 +59,7 @@ class Turns:
         self._cost_clock = cost_clock
         self._scheduler = Scheduler(BATCH_ROWS, SOUND_FRAMES)
         self._watched_s = 0.0
+        self._calm_before = False  # the last turn made sound for somebody who had time
         self.steps = 0
         self.stream_steps = 0
 
@@ -98,24 +99,25 @@ class Turns:
     def _make_sound(self, now_s: float, *, stepping: bool) -> list[Stream]:
         """Vocoder calls for those whose chunk is due.
 
-        While somebody hurries to the next step, only those who hurry themselves get more than one
-        call in between, and all of them in a turn of their own. As long as there are steps to make,
-        those who have time wait until a call is full.
+        Whoever hurries is served at once. Those who have time wait until a call is full, as long
+        as there are steps to make; while somebody hurries they get one call every other turn.
         """
         touched: list[Stream] = []
         active = self._roster.active
         scheduler = self._scheduler
+        calls = 0
         while group := scheduler.choose_sound(active, now_s):
-            calm = not scheduler.hurries(group[0], now_s)
-            full = len(group) * group[0].frames_due > SOUND_FRAMES // 2
-            if calm and (scheduler.alone or (stepping and not full)):
-                break
-            if touched and calm and scheduler.somebody_hurries(active, now_s):
-                break
+            if not scheduler.hurries(group[0], now_s):
+                full = len(group) * group[0].frames_due > SOUND_FRAMES // 2
+                hurry = scheduler.somebody_hurries(active, now_s)
+                if (stepping and not full) or (hurry and (calls or self._calm_before)):
+                    break
+                calls += 1
             self._vocode(group, group[0].frames_due)
             touched += group
-            if calm and self._is_called():
+            if calls and self._is_called():
                 break
+        self._calm_before = calls > 0
         return touched
 
     def _decode(self, batch: Sequence[Stream], now_s: float) -> None:
