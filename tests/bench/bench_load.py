@@ -12,6 +12,7 @@ from bench_server import ServerProcess
 from load_spec import LoadSpec
 
 TRIES = 3
+STOOD_STILL_MS = 25.0
 RAMP_S = 5.0
 EXTRA_S = RAMP_S + 4.0  # of every run, beside its window
 
@@ -107,11 +108,12 @@ class Bench:
         """Whether a server sustains so many streams, and why not.
 
         A run without fault in which the client was late itself is repeated; one with faults has
-        failed: the client shares the server's cores, as every client of this measure does.
+        failed: the client shares the server's cores, as every client of this measure does. It comes
+        first on them, though: one that was very late itself was on a machine that stood still.
         """
         report = await self.once(server, streams, seconds, **more)
         for _ in range(TRIES - 1):
-            if not (report.void and report.clean):
+            if not (report.void and (report.clean or report.client.lag_ms.p99 > STOOD_STILL_MS)):
                 break
             report = await self.once(server, streams, seconds, **more)
         return report.clean and not report.void, why(report)

@@ -50,24 +50,36 @@ MEASURES = tuple(sorted((m for s in SECTIONS for m in s.measures), key=lambda m:
 
 async def measure(bench, wanted, minutes):
     """Runs the sections asked for; one that fails does not take the others with it."""
-    scale = minutes / sum(section.minutes for section in SECTIONS)
-    for section in SECTIONS:
-        asked = [measure for measure in section.measures if measure in wanted]
-        if not asked:
-            continue
-        names, given = " ".join(asked), section.minutes * min(1.0, scale)
-        bench.note(f"== {names}: at most {given:.1f} minutes; load {load_average()}")
-        bench.give(given)
-        began_s = time.monotonic()
-        try:
-            await section.measure(bench, asked)
-        except OutOfTime as error:
-            bench.report.missing(names, str(error))
-        except (Exception, SystemExit) as error:
-            bench.report.missing(names, f"{type(error).__name__}: {error}")
-            bench.server.check()
-        bench.note(f"== {names}: took {(time.monotonic() - began_s) / 60:.1f} minutes")
+    scale = min(1.0, minutes / sum(section.minutes for section in SECTIONS))
+    waiting = [
+        (section, asked)
+        for section in SECTIONS
+        if (asked := [m for m in section.measures if m in wanted])
+    ]
+    try:
+        while waiting:
+            section, asked = waiting[0]
+            await _take(bench, section, asked, section.minutes * scale)
+            waiting.pop(0)
+    finally:
+        for _, asked in waiting:
+            bench.report.missing(" ".join(asked), "stopped before its end")
     bench.note(f"{bench.runs} runs of the load client, {len(bench.voids)} void")
+
+
+async def _take(bench, section, asked, minutes):
+    names = " ".join(asked)
+    bench.note(f"== {names}: at most {minutes:.1f} minutes; load {load_average()}")
+    bench.give(minutes)
+    began_s = time.monotonic()
+    try:
+        await section.measure(bench, asked)
+    except OutOfTime as error:
+        bench.report.missing(names, str(error))
+    except (Exception, SystemExit) as error:
+        bench.report.missing(names, f"{type(error).__name__}: {error}")
+    bench.server.check()
+    bench.note(f"== {names}: took {(time.monotonic() - began_s) / 60:.1f} minutes")
 
 
 def stop(number, frame):
@@ -98,7 +110,8 @@ def main():
     report = Report(
         f"Measures {', '.join(options.only)}",
         f"{options.config or 'the default'} configuration, the shipped voice, loopback, clients on "
-        f"the same cores; seed {options.seed}; at most {options.minutes:g} minutes",
+        f"the same cores; seed {options.seed}; at most {options.minutes:g} minutes\n"
+        f"command: python {' '.join(sys.argv)}",
         notes=sys.stderr,
     )
     with contextlib.ExitStack() as stack:
