@@ -10,9 +10,9 @@ S4  fixed slots, 2 ms poll, endless queue (moshi-server)             strategy_sl
 S5  sentences collected, then streamed    (agents' frameworks)       strategy_buffered.py
 
 Each is a process of its own that speaks as much of the native WebSocket protocol as a load client
-needs (strategy_wire.py). With the same voice behind all of them, what differs is the strategy. Torch
-has one thread and Python switches threads every 50 us, as in the real server: with two, or with
-Python's own 5 ms, S1 and S2 were slower.
+needs (strategy_wire.py). With the same voice behind all of them, what differs is the strategy.
+Torch has one thread and Python switches threads every 50 us, as in the real server: with two
+threads, or with Python's own 5 ms, S1 and S2 were slower.
 """
 
 import argparse
