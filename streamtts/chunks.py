@@ -18,6 +18,7 @@ from streamtts.events import (
 )
 
 FADE_MS = 5
+JOINED_MS = 200  # of frames that leave as one chunk at most
 _CONTAINER_SAMPLES = 2304  # what the slowest container holds back: two frames of MP3
 _CONTAINER_S = 0.06  # and the longest page
 
@@ -55,6 +56,7 @@ class AudioPath:
         self.flags = 0
         self._ratio = self.rate / voice_rate
         self._frame = max(1, round(self.rate * audio.frame_ms / 1000))
+        self._most = self._frame * (max(1, JOINED_MS // audio.frame_ms) if audio.joined else 1)
         self._resampler = StreamingResampler(voice_rate, self.rate)
         self._encoder = make_encoder(audio, self.rate)
         self._sample_bytes = BYTES_PER_SAMPLE.get(audio.encoding, 0)  # 0: not raw
@@ -104,8 +106,8 @@ class AudioPath:
         if self._sample_bytes:
             return self._cut_bytes(buffer[:whole])
         chunks = []
-        for start in range(0, whole, self._frame):
-            data = self._encode(buffer[start : start + self._frame])
+        for start in range(0, whole, self._most):
+            data = self._encode(buffer[start : min(start + self._most, whole)])
             if data:
                 chunks.append(self._chunk(data, 0))
         return chunks
@@ -113,11 +115,12 @@ class AudioPath:
     def _cut_bytes(self, samples: NDArray[np.float32]) -> list[AudioChunk]:
         """Whole frames in a raw encoding: encoded at once, cut as bytes."""
         data = self._encode(samples)
-        size = self._frame * self._sample_bytes
+        size = self._most * self._sample_bytes
         chunks = []
         for start in range(0, len(data), size):
-            self._encoded = self._frame
-            chunks.append(self._chunk(data[start : start + size], 0))
+            piece = data[start : start + size]
+            self._encoded = len(piece) // self._sample_bytes
+            chunks.append(self._chunk(piece, 0))
         return chunks
 
     def _encode(self, samples: NDArray[np.float32]) -> bytes:

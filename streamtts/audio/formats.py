@@ -34,11 +34,14 @@ class AudioFormat(msgspec.Struct, frozen=True):
         encoding: one of `ENCODINGS`.
         sample_rate: Hz, one of `SAMPLE_RATES`; None is the voice's own rate.
         frame_ms: length of one chunk in milliseconds, within `FRAME_MS_RANGE`.
+        joined: frames that are ready together leave as one chunk: the first ones alone, later
+            ones, when sound is made well ahead of the listener, several at a time.
     """
 
     encoding: str = "pcm_s16le"
     sample_rate: int | None = None
     frame_ms: int = 40
+    joined: bool = False
 
 
 def sample_rates(encoding: str) -> tuple[int, ...]:
@@ -75,7 +78,7 @@ def resolve(audio: AudioFormat, voice_rate: int) -> AudioFormat:
     low, high = FRAME_MS_RANGE
     if not low <= audio.frame_ms <= high:
         raise BadField(f"audio.frame_ms {audio.frame_ms} is not within {low} to {high}")
-    return AudioFormat(encoding=audio.encoding, sample_rate=rate, frame_ms=audio.frame_ms)
+    return msgspec.structs.replace(audio, sample_rate=rate)
 
 
 def to_s16(samples: NDArray[np.float32]) -> NDArray[np.int16]:

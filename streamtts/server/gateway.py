@@ -189,11 +189,12 @@ class Gateway:
             "sample_rate": default.sample_rate or None,
             "frame_ms": default.frame_ms,
         }
+        asked = given.get("audio", {})
         fields: dict[str, Any] = {
             "lead_ms": default.lead_ms,
             "max_buffer_delay_ms": default.max_buffer_delay_ms,
             **given,
-            "audio": {**audio, **given.get("audio", {})},
+            "audio": {**audio, "joined": "frame_ms" not in asked, **asked},
         }
         voice = self._voice(fields.get("voice"))
         fields["voice"] = voice.id
