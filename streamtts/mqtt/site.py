@@ -142,6 +142,8 @@ class Site:
             case events.Failed(final=True):
                 return self._failed(turn, event, now_s)
             case _:
+                if isinstance(event, events.Started):
+                    turn.started(event.ttfa_ms / 1000)
                 if isinstance(event, events.Words):
                     turn.words.update((item.index, item) for item in event.items)
                 return [] if turn.phase is Phase.STOPPING else [Tell(request, event)]

@@ -14,6 +14,9 @@ GRACE_S = 0.5  # on top of a sound's length, for a device that says when it has 
 DRIFT_S = 0.05  # between the device and what its context was told last
 MIN_WAKE_S = 0.001
 OFFLINE_WAKE_S = 0.25
+CALM_TTFA_S = 0.05  # beyond it many are starting at once: what comes next will be late as well
+MAX_HOLD_S = 0.25
+HELD_S = 0.2  # with so much sound nothing need be held back any more
 
 
 class Phase(enum.Enum):
@@ -45,6 +48,7 @@ class Turn:
         cut: samples that had been heard then.
         last_sent: the device has got the last chunk.
         words: with their times, by index.
+        hold_s: how long the first sound is held back for the next to be there.
     """
 
     request: Request
@@ -57,6 +61,8 @@ class Turn:
     cut: int = 0
     last_sent: bool = False
     words: dict[int, events.TimedItem] = field(default_factory=dict)
+    hold_s: float = 0.0
+    _hold_until_s: float | None = None
     _told_s: float | None = None
     _told_samples: int = 0
 
@@ -112,6 +118,21 @@ class Turn:
         self.request.settled = True
         return [Settle(self.request)]
 
+    def started(self, ttfa_s: float) -> None:
+        """The first chunk follows; a late one of a text that was all there tells of a crowd."""
+        if not self.request.stream:
+            self.hold_s = max(0.0, min(MAX_HOLD_S, ttfa_s - CALM_TTFA_S))
+
+    def _holds(self, now_s: float) -> bool:
+        """Whether the first sound is still held back: a device plays what it gets at once."""
+        if self.sent or not self.hold_s or self.pacer is None or not self.queue:
+            return False
+        if self._hold_until_s is None:
+            self._hold_until_s = now_s + self.hold_s
+        sizes = [c.samples for c in self.queue if isinstance(c, events.AudioChunk)]
+        there = len(sizes) < len(self.queue) or sum(sizes) >= HELD_S * self.pacer.sample_rate
+        return not there and now_s < self._hold_until_s
+
     def pump(self, now_s: float, *, online: bool) -> list[Action]:
         """Sends what fits into the device; nothing while the broker cannot be reached."""
         pacer = self.pacer
@@ -119,7 +140,7 @@ class Turn:
             return []
         actions: list[Action] = []
         whole = self.request.delivery is Delivery.WHOLE
-        while self.queue and (online or whole):
+        while self.queue and (online or whole) and not self._holds(now_s):
             head = self.queue[0]
             if isinstance(head, events.AudioChunk):
                 if not whole and not pacer.fits(head.samples, now_s):
@@ -144,6 +165,8 @@ class Turn:
             return None
         if not online:
             return now_s + OFFLINE_WAKE_S
+        if self._hold_until_s is not None and not self.sent:
+            return max(now_s + MIN_WAKE_S, self._hold_until_s)
         head = self.queue[0]
         samples = head.samples if isinstance(head, events.AudioChunk) else 0
         return now_s + max(MIN_WAKE_S, self.pacer.wait_s(samples, now_s))

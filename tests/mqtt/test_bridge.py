@@ -9,7 +9,8 @@ import pytest
 from support.bridges import bridge, until
 from support.fake_door import FakeDoor
 from support.fake_service import CHUNK_SAMPLES, FakeService
-from support.mosquitto import Device, Mosquitto
+from support.mosquitto import Device, Got, Mosquitto
+from support.real_service import load
 
 from streamtts.events import FLAG_FADED, FLAG_FIRST, FLAG_LAST
 from streamtts.mqtt.backend import LocalBackend
@@ -240,3 +241,35 @@ def test_the_state_is_retained_and_says_good_bye(broker: Mosquitto, device: Make
     assert [state["state"] for state in states] == ["online", "draining", "offline"]
     late = device(broker.port, "state/status/+")
     assert late.wait(lambda got: got)[0].retained
+
+
+def test_what_was_heard_is_told_to_the_word(broker: Mosquitto, device: MakeDevice) -> None:
+    kitchen = device(broker.port, "exact/kitchen/#")
+    service, voices = load()
+    text = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi"
+
+    async def main() -> None:
+        backend = LocalBackend(FakeDoor(service, voices), 20_000)
+        async with bridge(broker.port, backend, prefix="exact"):
+            kitchen.say("exact/kitchen/say", {"id": "a", "text": text})
+            await asyncio.to_thread(kitchen.wait, lambda got: len(ends(got)) >= 3)
+            third = sorted(ends(kitchen.got).values())[2]
+            kitchen.say("exact/kitchen/cancel", {"id": "a", "played_samples": third})
+            cancelled = await asyncio.to_thread(kitchen.event, "a", "cancelled")
+            assert cancelled["sent_samples"] >= third
+            assert cancelled["spoken"] == {"chars": 16, "words": 3, "text": "alpha beta gamma"}
+            kitchen.say("exact/kitchen/say", {"id": "b", "text": text})
+            await asyncio.to_thread(kitchen.event, "b", "started")
+            kitchen.say("exact/kitchen/cancel", {"id": "b", "played_samples": 0})
+            cancelled = await asyncio.to_thread(kitchen.event, "b", "cancelled")
+            assert cancelled["spoken"] == {"chars": 0, "words": 0, "text": ""}
+
+    def ends(got: list[Got]) -> dict[int, int]:
+        words = [one.json for one in got if b'"words"' in one.payload]
+        items = [item for word in words for item in word["items"]]
+        return {item["index"]: item["end"] for item in items if "end" in item}
+
+    try:
+        asyncio.run(main())
+    finally:
+        service.close()

@@ -175,6 +175,30 @@ def test_a_context_hears_how_far_its_device_is() -> None:
     )
 
 
+def test_in_a_crowd_the_first_sound_waits_for_the_next() -> None:
+    stage, a, b, c = Stage(), request("a"), request("b", "hall"), request("c", "den", stream=True)
+    for one in (a, b, c):
+        stage.offer(one)
+        stage.tell(one, OPENED, events.Started(110.0, 0.0), chunk(0, FLAG_FIRST), chunk(1))
+    assert len(stage.sent(c)) == 2  # the text was late, not the sound
+    assert stage.sent(a) == []
+    stage.tell(b, chunk(2), chunk(3), chunk(4))
+    assert len(stage.sent(b)) == 5  # enough is there
+    stage.wait(0.059)
+    assert stage.sent(a) == []
+    stage.wait(0.002)
+    assert len(stage.sent(a)) == 2
+
+
+def test_a_short_text_is_not_held_back() -> None:
+    stage, a = Stage(), request("a")
+    stage.offer(a)
+    stage.tell(a, OPENED, events.Started(110.0, 0.0), chunk(0, FLAG_FIRST | FLAG_LAST))
+    assert stage.sent(a) == []
+    stage.tell(a, done(640))
+    assert len(stage.sent(a)) == 1
+
+
 def test_a_buffer_smaller_than_a_chunk_gets_one_chunk_at_a_time() -> None:
     stage, a = Stage(), request("a")
     stage.do(stage.sites.playback("kitchen", None, None, 0.02, stage.now_s))
