@@ -231,10 +231,9 @@ class Runner:
         mel = frames[:, : self.n_mels].numpy() if own.request.mel else None
         if not own.request.audio:
             return Sound(None, mel)
-        made, state = self._vocoder.step(
+        made, _ = self._vocoder.finish(
             self._shift([own.request], frames[None]), self._sound.take([slot])
         )
-        made = torch.cat([made, self._vocoder.flush(state)[0]], dim=1)
         return Sound(own.drop_late(made[0].cpu().numpy()), mel)
 
     def measure(self) -> Costs:

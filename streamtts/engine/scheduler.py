@@ -4,9 +4,9 @@ A step of many rows costs little more than a step of one, so streams that have t
 together: a *tick* wakes everybody who has room for one more chunk, and they go on side by side
 until it is made; who is far behind its lead makes twice as much as its listener plays, and not as
 much as it could, for that would be alone. Streams that *hurry*, because they have not begun to sound or because their
-listener is about to run dry, wait for no tick. The vocoder takes them first, and while there are
-any, whoever has time gets sound in every other turn only: so the turns stay short, and those who
-hurry gain on their listeners however many there are.
+listener is about to run dry, wait for no tick. As long as they are few the turns are theirs alone
+and short, so they gain on their listeners however many others there are; those have their leads for
+that. When many hurry, everybody goes together, since that is what gets the most done.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ AT_EASE_S = 2.0  # an unbounded stream with more than this gives way to those wi
 _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.05
 _EARLY_S = 1e-6
+_FEW = 2  # may hurry alone, or
+_FEW_OF = 12  # one of so many
 _CATCH_UP = 2.0  # sound made in the time of a tick at most, in units of that time
 
 
@@ -29,11 +31,15 @@ class Scheduler:
     Args:
         batch_rows: rows of one decoder step at most.
         sound_frames: frames of one vocoder call at most, all rows together.
+
+    Attributes:
+        alone: the last step was for a few that hurry; whoever has time gets no sound meanwhile.
     """
 
     def __init__(self, batch_rows: int, sound_frames: int) -> None:
         self.batch_rows = batch_rows
         self.sound_frames = sound_frames
+        self.alone = False
         self._tick_s = _LONGEST_TICK_S
         self._tick_at_s = 0.0
 
@@ -45,6 +51,10 @@ class Scheduler:
             now_s: the time.
         """
         able = [s for s in streams if s.can_step and not s.paused and not s.frames_due]
+        hurried = [s for s in able if self.hurries(s, now_s)]
+        self.alone = 0 < len(hurried) <= max(_FEW, len(streams) // _FEW_OF)
+        if self.alone:
+            return self._rows(hurried, now_s)
         if now_s >= self._tick_at_s - _EARLY_S:
             self._tick(streams, now_s)
         return self._rows([s for s in able if s.awake or self.hurries(s, now_s)], now_s)
@@ -76,13 +86,6 @@ class Scheduler:
             return True
         bound_s = min(HURRY_S, playout.lead_s / 3) if playout.lead_s > 0 else HURRY_S
         return playout.slack_s(now_s) < bound_s
-
-    def somebody_hurries(self, streams: Iterable[Stream], now_s: float) -> bool:
-        """Whether the next step should not be kept waiting."""
-        return any(
-            s.can_step and not s.paused and not s.frames_due and self.hurries(s, now_s)
-            for s in streams
-        )
 
     def rests(self, stream: Stream, now_s: float) -> bool:
         """Whether a stream waits for its listener, or for the tick."""

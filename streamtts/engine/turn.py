@@ -59,7 +59,6 @@ class Turns:
         self._cost_clock = cost_clock
         self._scheduler = Scheduler(BATCH_ROWS, SOUND_FRAMES)
         self._watched_s = 0.0
-        self._calm_before = False  # the last turn made sound for somebody who had time
         self.steps = 0
         self.stream_steps = 0
 
@@ -99,25 +98,21 @@ class Turns:
     def _make_sound(self, now_s: float, *, stepping: bool) -> list[Stream]:
         """Vocoder calls for those whose chunk is due.
 
-        Whoever hurries is served at once. Those who have time wait until a call is full, as long
-        as there are steps to make; while somebody hurries they get one call every other turn.
+        Whoever hurries is served at once. Those who have time wait while a few hurry alone, and
+        until a call is full as long as there are steps to make.
         """
         touched: list[Stream] = []
         active = self._roster.active
         scheduler = self._scheduler
-        calls = 0
         while group := scheduler.choose_sound(active, now_s):
             if not scheduler.hurries(group[0], now_s):
                 full = len(group) * group[0].frames_due > SOUND_FRAMES // 2
-                hurry = scheduler.somebody_hurries(active, now_s)
-                if (stepping and not full) or (hurry and (calls or self._calm_before)):
+                if scheduler.alone or (stepping and not full):
                     break
-                calls += 1
             self._vocode(group, group[0].frames_due)
             touched += group
-            if calls and self._is_called():
+            if self._is_called():
                 break
-        self._calm_before = calls > 0
         return touched
 
     def _decode(self, batch: Sequence[Stream], now_s: float) -> None:

@@ -164,9 +164,13 @@ class Excitation(nn.Module):
         noise = self.spectra.index_select(0, places[:, :-1].flatten()).unflatten(0, (rows, frames))
         return pulses, noise, ExcitationState(phase, places[:, -1], pitch)
 
+    def pitch_of(self, ln_f0: Tensor) -> Tensor:
+        """F0 in Hz of its logarithm, of any shape, within what is spoken."""
+        return ln_f0.exp().clamp_(self.min_hz, self.max_hz)
+
     def _pulses(self, ln_f0: Tensor, state: ExcitationState) -> tuple[Tensor, Tensor, Tensor]:
         """Pulse train between frames: (B, T, hop), phase and pitch after it."""
-        f0 = ln_f0.exp().clamp_(self.min_hz, self.max_hz)
+        f0 = self.pitch_of(ln_f0)
         first = torch.where(state.pitch > 0, state.pitch, f0[:, 0])
         edges = torch.cat([first[:, None], f0], dim=1)
         begin, end = edges[:, :-1], edges[:, 1:]

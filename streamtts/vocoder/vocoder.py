@@ -187,12 +187,28 @@ class Vocoder(nn.Module):
             (B, delay_samples) samples and the new state.
         """
         rows = state.pulses.shape[0]
+        return self.finish(self.window.new_zeros(rows, 0, self.config.n_mels + 2), state)
+
+    def finish(self, frames: Tensor, state: VocoderState) -> tuple[Tensor, VocoderState]:
+        """Speak the last frames, and what is held back, in one call: `step` and then `flush`.
+
+        Args:
+            frames: (B, T, n_mels + 2), as for `step`; T may be 0.
+            state: of B rows.
+
+        Returns:
+            (B, T * hop_length + delay_samples) samples and the new state.
+        """
+        rows, given, width = frames.shape
         count = -(-self.delay_samples // self.hop_length)
-        frames = self.window.new_full((rows, count, self.config.n_mels + 2), LOG_MEL_FLOOR)
-        frames[..., -2] = state.excitation.pitch[:, None].clamp_min(1.0).log()
-        frames[..., -1] = 0.0
-        samples, state = self.step(frames, state)
-        return samples[:, : self.delay_samples], state
+        silence = frames.new_full((rows, count, width), LOG_MEL_FLOOR)
+        pitch = state.excitation.pitch
+        if given:
+            pitch = self.excitation.pitch_of(frames[:, -1, -2])
+        silence[..., -2] = pitch[:, None].clamp_min(1.0).log()
+        silence[..., -1] = 0.0
+        samples, state = self.step(torch.cat([frames, silence], dim=1), state)
+        return samples[:, : given * self.hop_length + self.delay_samples], state
 
     def offline(self, frames: Tensor, seeds: Tensor) -> Tensor:
         """Speak whole utterances.
@@ -204,9 +220,8 @@ class Vocoder(nn.Module):
         Returns:
             (B, T * hop_length) samples; the first lies at the centre of the first frame.
         """
-        samples, state = self.step(frames, self.zeros(frames.shape[0], seeds))
-        rest, _ = self.flush(state)
-        return torch.cat([samples, rest], dim=1)[:, self.delay_samples :]
+        samples, _ = self.finish(frames, self.zeros(frames.shape[0], seeds))
+        return samples[:, self.delay_samples :]
 
     def _filter(self, pulses: Tensor, noise: Tensor, parameters: Tensor, log_mel: Tensor) -> Tensor:
         """Shape pulses (B, T + 3, hop) and spectra of noise (B, T, bins).

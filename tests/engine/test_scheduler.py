@@ -37,22 +37,18 @@ def test_all_that_can_move_move_in_the_order_of_their_slots():
     assert [s.slot for s in chosen] == [0, 2]
 
 
-def test_who_hurries_waits_for_no_tick():
+def test_who_hurries_waits_for_nobody():
     streams = [
         ready_stream(1, 0, lead_s=2.0),
         sounding(2, 1, 1.0),
         sounding(3, 2, HURRY_S / 2),
     ]
     scheduler = Scheduler(8, 256)
-    assert numbers(scheduler.choose(streams, 1.0)) == [1, 2, 3]
-    for stream in streams:
-        stream.awake = False
-    assert numbers(scheduler.choose(streams, 1.01)) == [1, 3]
+    assert numbers(scheduler.choose(streams, 1.0)) == [1, 3]
     streams[0].playout.sent(1.0, 0.5)
     assert numbers(scheduler.choose(streams, 1.01)) == [3]
     streams[2].playout.sent(1.0, 0.5)
-    assert numbers(scheduler.choose(streams, 1.01)) == []
-    assert numbers(scheduler.choose(streams, 1.3)) == [1, 2, 3]
+    assert numbers(scheduler.choose(streams, 1.01)) == [1, 2, 3]
 
 
 def test_when_the_batch_is_full_whoever_runs_dry_soonest_is_in_it():
@@ -106,18 +102,25 @@ def test_a_vocoder_call_takes_equal_chunks_and_no_more_than_fit():
     assert Scheduler(8, 8).choose_sound([], 1.0) == []
 
 
-def test_the_vocoder_takes_first_whoever_hurries_and_knows_who_waits_for_a_step():
+def test_the_vocoder_takes_first_whoever_hurries():
     first, easy = ready_stream(1, 0, lead_s=2.0), sounding(2, 1, 1.0)
     first.frames_pending, easy.frames_pending = 6, 10
     easy.on_chunk(2)
     scheduler = Scheduler(8, 256)
     assert scheduler.choose_sound([easy, first], 1.0) == [first]
-    assert not scheduler.somebody_hurries([easy, first], 1.0)
     first.frames_pending = 0
     assert scheduler.choose_sound([easy, first], 1.0) == [easy]
-    assert scheduler.somebody_hurries([easy, first], 1.0)
-    first.paused = True
-    assert not scheduler.somebody_hurries([easy, first], 1.0)
+
+
+def test_a_few_hurry_alone_and_many_in_company():
+    scheduler = Scheduler(64, 256)
+    calm = [sounding(i, i, 1.0) for i in range(20)]
+    late = [sounding(100 + i, 100 + i, HURRY_S / 2) for i in range(3)]
+    assert numbers(scheduler.choose([*calm, *late[:2]], 1.0)) == [100, 101]
+    assert scheduler.alone
+    assert len(scheduler.choose([*calm, *late], 1.0)) == 23
+    assert not scheduler.alone
+    assert len(scheduler.choose([*calm, *calm, *late], 1.0)) == 3  # three of many are few
 
 
 def test_who_wants_it_as_fast_as_possible_gives_way_to_listeners():
