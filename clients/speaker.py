@@ -22,16 +22,23 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 
-import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from speaker_options import PASSWORD, check, login, parser, tls_context
 from speaker_run import Speaker
 from speaker_wire import Publication
 
 from streamtts.errors import StreamTTSError
 
+try:
+    import aiomqtt
+    from paho.mqtt import client as paho
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+except ImportError:
+    raise SystemExit("speaker.py needs aiomqtt: pip install 'streamtts[mqtt]'") from None
+
+KEEPALIVE_S = 20
 SESSION_S = 60  # how long the broker keeps events for us when we are away (MQTT 5)
+CONNECT_TIMEOUT_S = 10.0
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.5, 15.0
 _INBOUND = 2000  # messages; beyond they are thrown away
 _OUTBOUND = 100
@@ -73,6 +80,11 @@ class Link:
         self._up = asyncio.Event()
         self._queue: asyncio.Queue[Publication] = asyncio.Queue(_OUTBOUND)
 
+    @property
+    def connected(self) -> bool:
+        """Now."""
+        return self._up.is_set()
+
     async def publish(self, publication: Publication) -> None:
         """Sends a message as soon as there is a connection; waits for a place in the queue."""
         await self._queue.put(publication)
@@ -113,7 +125,7 @@ class Link:
         known, attempt = False, 0
         while True:
             try:
-                async with self._connect(fresh=not known) as client:
+                async with self._connect() as client:
                     await self._subscribe(client)
                     await client.publish(*self._hello)
                     self._client = client
@@ -124,7 +136,7 @@ class Link:
                     known, attempt = True, 0
                     async for message in client.messages:
                         self._on_message(message.topic.value, bytes(message.payload))
-            except aiomqtt.MqttError as error:
+            except (aiomqtt.MqttError, OSError, ValueError) as error:
                 why = self._explain(error)
                 if not known or isinstance(error, aiomqtt.exceptions.MqttConnectError):
                     raise StreamTTSError(why) from None
@@ -138,7 +150,7 @@ class Link:
             await asyncio.sleep(backoff_s * (0.5 + random.random() / 2))
 
     @contextlib.asynccontextmanager
-    async def _connect(self, *, fresh: bool) -> AsyncIterator[aiomqtt.Client]:
+    async def _connect(self) -> AsyncIterator[aiomqtt.Client]:
         v5 = self._options.mqtt == "5"
         properties = None
         if v5:
@@ -152,8 +164,11 @@ class Link:
             identifier=self._identifier,
             protocol=aiomqtt.ProtocolVersion.V5 if v5 else aiomqtt.ProtocolVersion.V311,
             clean_session=None if v5 else True,
-            clean_start=fresh if v5 else 3,
-            keepalive=20,
+            # Mosquitto 2.0 forgets a session that began with a clean start when it restarts; the
+            # identifier is a new one anyway
+            clean_start=False if v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,
+            timeout=CONNECT_TIMEOUT_S,
+            keepalive=KEEPALIVE_S,
             max_queued_incoming_messages=_INBOUND,
             properties=properties,
             tls_context=self._tls,
@@ -174,7 +189,7 @@ class Link:
             if code >= _REFUSED:
                 raise StreamTTSError(f"the broker does not let us listen to {topic_filter}")
 
-    def _explain(self, error: aiomqtt.MqttError) -> str:
+    def _explain(self, error: Exception) -> str:
         where = f"{self._options.host}:{self._port}"
         if not isinstance(error, aiomqtt.exceptions.MqttConnectError):
             what = error.__cause__ or error

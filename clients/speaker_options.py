@@ -57,6 +57,10 @@ def check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--buffer-ms: {MIN_BUFFER_MS} to {MAX_BUFFER_MS}")
     if options.cancel_after is not None and options.say is None and not options.stream:
         raise ConfigError("--cancel-after: with --say or --stream")
+    if not options.host:
+        raise ConfigError("--host: is empty")
+    if options.port is not None and not 0 < options.port < 65536:
+        raise ConfigError("--port: 1 to 65535")
     if options.ca_file and not options.tls:
         raise ConfigError("--ca-file: is of use with --tls only")
 

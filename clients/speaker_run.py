@@ -25,6 +25,10 @@ METER_S = 0.2
 class Link(Protocol):
     """A connection to a broker."""
 
+    @property
+    def connected(self) -> bool:
+        """Now."""
+
     async def run(self) -> None:
         """Keeps it until cancelled."""
 
@@ -112,13 +116,16 @@ class Speaker:
         if options.say is None and not options.stream:
             await asyncio.Event().wait()
         id_ = uuid.uuid4().hex[:12]
-        self._talk = Talk(id_, self._topics, self._loudspeaker, self._link.publish)
+        self._talk = Talk(id_, self._topics, self._loudspeaker, self._link.publish, self._connected)
         names = ("voice", "speed", "priority")
         given = {name: getattr(options, name) for name in names}
         settings = {name: value for name, value in given.items() if value is not None}
         text = options.say if options.say is not None else chunks(sys.stdin.fileno())
         after_s = math.inf if options.cancel_after is None else options.cancel_after
         await self._talk.run(text, settings, after_s)
+
+    def _connected(self) -> bool:
+        return self._link.connected
 
     async def _tick(self) -> None:
         meter_s = 0.0

@@ -28,6 +28,7 @@ class Talk:
         topics: of the site.
         loudspeaker: plays it.
         publish: waits until there is room for the message on its way to the broker.
+        connected: whether the broker is there.
     """
 
     def __init__(
@@ -36,11 +37,14 @@ class Talk:
         topics: Topics,
         loudspeaker: Loudspeaker,
         publish: Callable[[Publication], Awaitable[None]],
+        connected: Callable[[], bool],
     ) -> None:
         self.id = id_
         self._topics = topics
         self._loudspeaker = loudspeaker
         self._publish = publish
+        self._connected = connected
+        self._alone_s = _now_s()
         self._text = ""
         self._spoken_chars = 0
         self._words = asyncio.Event()
@@ -101,14 +105,13 @@ class Talk:
             self._fed = False
             await self._publish(self._topics.say(self.id, None, settings))
             feeding = asyncio.create_task(self._feed(text), name="speaker text")
-        began_s = _now_s()
         try:
             while self.cancellable:
                 await asyncio.wait([self._last], timeout=_LOOK_S)
                 if self._last.done():  # then it is about the sound in the buffer
                     self._check_end(self._last.result())
                     await asyncio.sleep(_LOOK_S / 5)
-                self._check_alive(began_s)
+                self._check_alive()
                 if self._loudspeaker.played_s(self.id) >= cancel_after_s:
                     await self.cancel()
                     return
@@ -155,18 +158,22 @@ class Talk:
     def _check_end(self, last: Event) -> None:
         if last.type == "error":
             raise StreamTTSError(f"refused: {last.code}: {last.message}")
+        if last.type == "done" and not self._accepted.is_set():
+            raise StreamTTSError("it was spoken, but not to us: the broker was away meanwhile")
 
-    def _check_alive(self, began_s: float) -> None:
+    def _check_alive(self) -> None:
         now_s = _now_s()
-        if self._last.done():
+        if self._loudspeaker.servers or not self._connected():
+            self._alone_s = now_s
+        if self._last.done() or not self._connected():
             return
-        if not self._accepted.is_set() and not self._loudspeaker.servers:
-            if now_s - began_s > NOBODY_S:
+        if not self._accepted.is_set():
+            if now_s - self._alone_s > NOBODY_S:
                 raise StreamTTSError(
                     "no streamtts server is online on this broker: start one with [mqtt] host in "
                     "its configuration, and the same prefix"
                 )
-        elif self._accepted.is_set() and self._back_s is not None and self._fed:
+        elif self._back_s is not None and self._fed:
             if now_s - max(self._back_s, self._heard_s) > PATIENCE_S:
                 raise StreamTTSError(
                     "the broker was away, and since then nothing has been heard of the request"

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import mqtt.conftest as brokers
@@ -15,6 +17,7 @@ import pytest
 import soundfile
 from support import real_service
 from support.bridges import bridge, until
+from support.certificate import write_certificate
 from support.client_modules import CLIENTS, client_module
 from support.fake_door import FakeDoor
 from support.mosquitto import GUARD_S, MOSQUITTO, Mosquitto, free_port
@@ -198,6 +201,90 @@ def test_it_comes_back_with_the_broker(own_broker, device, voice, version, capsy
     run(main)
 
 
+def test_what_it_says_itself_goes_on_when_the_broker_is_back(own_broker, device, voice, capsys):
+    async def main():
+        async with bridge(own_broker.port, voice, prefix="p") as running:
+            words = ("--say", TEXT, "--json")
+            task = asyncio.create_task(speaker.run(options(own_broker.port, "torn", *words)))
+            house = device(own_broker.port, "p/torn/#")
+            await asyncio.to_thread(
+                house.wait, lambda got: any(b"played" in g.payload for g in got)
+            )
+            own_broker.stop()
+            await until(lambda: not running.connected)
+            own_broker.start()
+            assert await task == 0
+
+    run(main)
+    said = capsys.readouterr()
+    assert "trying again" in said.err
+    assert "the broker is back" in said.err
+    assert json.loads(said.out)["end"] == "done"
+
+
+def test_a_listener_that_is_not_allowed_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(b"\x20\x02\x00\x00")  # connected
+                number = peer.recv(1000)[2:4]
+                peer.sendall(b"\x90\x05" + number + b"\x80\x01\x01")  # the first one: no
+                while peer.recv(1000):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        with pytest.raises(StreamTTSError, match="does not let us listen to p/kitchen/audio"):
+            run(lambda: speaker.run(options(port, "kitchen", "--mqtt", "3.1.1", "--say", "x")))
+        thread.join()
+
+
+def test_tls(tmp_path, capsys, monkeypatch):
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    monkeypatch.setattr(talk, "NOBODY_S", 0.05)
+    cert, key = write_certificate(tmp_path)
+    key.chmod(0o644)
+    lines = f"certfile {cert}\nkeyfile {key}"
+    safe = Mosquitto(tmp_path / "b", listener=lines)
+    safe.start()
+    given = ["--host", "localhost", "--port", str(safe.port), "--say", "x", "--tls"]
+    try:
+        command = [sys.executable, str(CLIENTS / "speaker.py"), *given]  # paho leaks its socket
+        doubts = subprocess.run(command, capture_output=True, text=True, timeout=GUARD_S)
+        assert doubts.returncode == 1
+        assert "certificate verify failed" in doubts.stderr
+        assert doubts.stderr.count("\n") == 1
+        assert speaker.main([*given, "--ca-file", str(cert)]) == 1
+        assert "no streamtts server is online" in capsys.readouterr().err  # it is connected
+    finally:
+        safe.stop()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\xff\xff\xff"])
+def test_something_else_on_the_port(answer, capsys, monkeypatch):
+    monkeypatch.setattr(speaker, "CONNECT_TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert speaker.main(["--port", str(listener.getsockname()[1]), "--say", "x"]) == 1
+        thread.join()
+    line = capsys.readouterr().err
+    assert line.startswith("speaker.py: no broker at ")
+    assert line.count("\n") == 1
+
+
 def test_a_refusal_is_told(broker, voice):
     async def main():
         async with bridge(broker.port, voice, prefix="p"):
@@ -261,10 +348,12 @@ def test_a_wrong_password(tmp_path, capsys, monkeypatch, version):
         (["--password-file", "/nonexistent"], "--password-file: "),
         (["-o", "a.txt"], "a.txt: the ending"),
         (["--site", "a/b"], "--site 'a/b'"),
+        (["--host", ""], "--host: is empty"),
+        (["--port", "70000"], "--port: 1 to 65535"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(words, said, capsys):
-    assert speaker.main([*words, "--port", "1"]) == 1
+    assert speaker.main(["--port", "1", *words]) == 1
     line = capsys.readouterr().err
     assert said in line
     assert line.count("\n") == 1
