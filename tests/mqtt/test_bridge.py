@@ -254,6 +254,9 @@ def test_what_was_heard_is_told_to_the_word(broker: Mosquitto, device: MakeDevic
             kitchen.say("exact/kitchen/say", {"id": "a", "text": text})
             await asyncio.to_thread(kitchen.wait, lambda got: len(ends(got)) >= 3)
             third = sorted(ends(kitchen.got).values())[2]
+            await asyncio.to_thread(
+                kitchen.wait, lambda got: len(kitchen.chunks("a")) * 640 > third
+            )
             kitchen.say("exact/kitchen/cancel", {"id": "a", "played_samples": third})
             cancelled = await asyncio.to_thread(kitchen.event, "a", "cancelled")
             assert cancelled["sent_samples"] >= third
