@@ -110,7 +110,8 @@ class EngineConfig(_Section, frozen=True, kw_only=True):
         queue: streams that may wait for a slot.
         queue_s: for how long; who would have to wait longer is refused at once.
         device: where the model runs; auto takes a CUDA device where there is one.
-        threads: CPU threads of the model.
+        threads: CPU threads of the model: 2 run the vocoder beside the decoder; 1 is for a single
+            core. More are given to single operations, which pays for much larger models only.
         stuck_s: seconds without progress after which a stream is ended with `stuck`.
     """
 
@@ -118,7 +119,7 @@ class EngineConfig(_Section, frozen=True, kw_only=True):
     queue: Annotated[int, Meta(ge=0)] = 64
     queue_s: Seconds = 3.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Count = 1
+    threads: Count = 2
     stuck_s: Seconds = 10.0
 
 

@@ -61,7 +61,7 @@ def build(
         voice_id = found[0].id
     voice = load_voice(voice_id, directories)
     device = _device(config.engine.device)
-    torch.set_num_threads(config.engine.threads)
+    torch.set_num_threads(max(1, config.engine.threads // 2))
     words = load_user_lexicon(Path(config.voice.lexicon)) if config.voice.lexicon else {}
     pronouncer = Pronouncer(load_lexicon(), words)
 

@@ -70,6 +70,7 @@ class Engine:
             steps_per_s=1 / self.step_s,
             frames_per_s=1 / self._frame_s,
             slots=runner.slots,
+            clock=clock,
         )
         self._roster = Roster(
             runner,
@@ -84,6 +85,7 @@ class Engine:
             self._roster,
             self._admission,
             self.tallies,
+            beside=config.threads > 1,
             stuck_s=config.stuck_s,
             is_called=lambda: self._commands.waiting,
             clock=clock,
@@ -221,6 +223,7 @@ class Engine:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self._turns.close()
         self._apply_commands()
         for stream in self._roster.everybody:
             stream.cancel_requested = True
@@ -261,7 +264,7 @@ class Engine:
             _logger.exception("the engine failed; every stream is ended")
             self._fail_all(StreamTTSError(f"internal error: {type(error).__name__}"))
             moved, events = True, 0
-        self.compute_s += self._cost_clock() - begun_s
+        self.compute_s += self._cost_clock() - begun_s + self._turns.beside_s
         return moved or bool(events)
 
     def _apply_commands(self) -> int:

@@ -13,7 +13,7 @@ from streamtts.model.acoustic import AcousticSpeaker
 from streamtts.vocoder.vocoder import Vocoder
 
 _ROWS = (1, 4, 16, 64, 128, 256)
-_SOUND_ROWS, _SOUND_FRAMES = 16, 16
+_SOUND = ((1, 4), (16, 16))  # rows, frames: the shortest call, and a full one
 _TIMES = 4
 _STEPS_A_SYMBOL = 3  # of ordinary speech: the others need not read their memory anew
 
@@ -40,10 +40,13 @@ def measure(acoustic: AcousticSpeaker, vocoder: Vocoder, slots: int) -> Costs:
         state = acoustic.decoder_zeros(rows)
         step = partial(acoustic.advance, moved, memory, memory, has, state)
         steps.append((rows, _least(clock, step)))
-    frames = torch.zeros(_SOUND_ROWS, _SOUND_FRAMES, acoustic.config.n_mels + 2, device=device)
-    sound = vocoder.zeros(_SOUND_ROWS, torch.zeros(_SOUND_ROWS, dtype=torch.int64, device=device))
-    sound_s = _least(clock, partial(vocoder.step, frames, sound))
-    return Costs(tuple(steps), sound_s / (_SOUND_ROWS * _SOUND_FRAMES))
+    calls = []
+    for rows, count in _SOUND:
+        frames = torch.zeros(rows, count, acoustic.config.n_mels + 2, device=device)
+        sound = vocoder.zeros(rows, torch.zeros(rows, dtype=torch.int64, device=device))
+        calls.append(_least(clock, partial(vocoder.step, frames, sound)))
+    rows, count = _SOUND[-1]
+    return Costs(tuple(steps), calls[-1] / (rows * count), calls[0])
 
 
 def _least(clock: Callable[[], float], call: Callable[[], object]) -> float:

@@ -1,12 +1,14 @@
 """Who is stepped next, and whose frames become sound next. No torch; the clock is given.
 
 A step of many rows costs little more than a step of one, so streams that have time are stepped
-together: a *tick* wakes everybody who has room for one more chunk, and they go on side by side
-until it is made; who is far behind its lead makes twice as much as its listener plays, and not as
-much as it could, for that would be alone. Streams that *hurry*, because they have not begun to sound or because their
-listener is about to run dry, wait for no tick. As long as they are few the turns are theirs alone
-and short, so they gain on their listeners however many others there are; those have their leads for
-that. When many hurry, everybody goes together, since that is what gets the most done.
+together: a *tick* wakes every other one that has room for one more chunk, and they go on side by
+side until it is made, while the vocoder is at work for the other half. Who is far behind its lead
+makes twice as much as its listener plays, and not as much as it could, for that would be alone.
+
+Streams that *hurry*, because they have not begun to sound or because their listener is about to run
+dry, wait for no tick. As long as they are few the turns are theirs alone and short, so they gain on
+their listeners however many others there are; those have their leads for that. When many hurry,
+everybody goes together, since that is what gets the most done.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ AT_EASE_S = 2.0  # an unbounded stream with more than this gives way to those wi
 _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.05
 _EARLY_S = 1e-6
+_LEAST_HURRY_S = 0.02  # with a lead this short a chunk is made while the last one plays
 _FEW = 2  # may hurry alone, or
 _FEW_OF = 12  # one of so many
 _CATCH_UP = 2.0  # sound made in the time of a tick at most, in units of that time
@@ -34,14 +37,16 @@ class Scheduler:
 
     Attributes:
         alone: the last step was for a few that hurry; whoever has time gets no sound meanwhile.
+        crowded: more than a few are about to run dry: one more stream would make it worse.
     """
 
     def __init__(self, batch_rows: int, sound_frames: int) -> None:
         self.batch_rows = batch_rows
         self.sound_frames = sound_frames
         self.alone = False
+        self.crowded = False
         self._tick_s = _LONGEST_TICK_S
-        self._tick_at_s = 0.0
+        self._tick_at_s = [0.0, 0.0]  # of the even and of the odd slots
 
     def choose(self, streams: Sequence[Stream], now_s: float) -> list[Stream]:
         """The rows of the next decoder step, in the order of their slots.
@@ -52,11 +57,14 @@ class Scheduler:
         """
         able = [s for s in streams if s.can_step and not s.paused and not s.frames_due]
         hurried = [s for s in able if self.hurries(s, now_s)]
-        self.alone = 0 < len(hurried) <= max(_FEW, len(streams) // _FEW_OF)
+        few = max(_FEW, len(streams) // _FEW_OF)
+        self.alone = 0 < len(hurried) <= few
+        self.crowded = sum(s.playout.started for s in hurried) > few
         if self.alone:
             return self._rows(hurried, now_s)
-        if now_s >= self._tick_at_s - _EARLY_S:
-            self._tick(streams, now_s)
+        for half, tick_at_s in enumerate(self._tick_at_s):
+            if now_s >= tick_at_s - _EARLY_S:
+                self._tick(streams, half, now_s)
         return self._rows([s for s in able if s.awake or self.hurries(s, now_s)], now_s)
 
     def choose_sound(self, streams: Sequence[Stream], now_s: float) -> list[Stream]:
@@ -82,30 +90,40 @@ class Scheduler:
     def hurries(self, stream: Stream, now_s: float) -> bool:
         """Whether a stream has not begun to sound, or its listener is about to run dry."""
         playout = stream.playout
-        if not playout.started:
-            return True
-        bound_s = min(HURRY_S, playout.lead_s / 3) if playout.lead_s > 0 else HURRY_S
-        return playout.slack_s(now_s) < bound_s
+        return not playout.started or playout.slack_s(now_s) < _hurry_s(stream)
+
+    def is_at_ease(self, stream: Stream, now_s: float) -> bool:
+        """Whether a stream without a lead is far enough ahead to give way to others."""
+        playout = stream.playout
+        return playout.lead_s <= 0 and playout.started and playout.slack_s(now_s) > AT_EASE_S
 
     def rests(self, stream: Stream, now_s: float) -> bool:
-        """Whether a stream waits for its listener, or for the tick."""
+        """Whether a stream waits for its listener, for the tick, or gives way."""
+        if self.is_at_ease(stream, now_s):
+            return True
         return not stream.awake and not self.hurries(stream, now_s)
 
     def wake_s(self, streams: Iterable[Stream], now_s: float) -> float | None:
         """When the next stream that rests may go on; None when there is none."""
-        resting = [s for s in streams if not s.paused and s.can_step]
-        at_s = min((s.playout.room_at_s(now_s, s.chunk_s) for s in resting), default=None)
-        return None if at_s is None else max(at_s, self._tick_at_s)
+        resting = (s for s in streams if not s.paused and s.can_step)
+        return min((self._wake_s(s, now_s) for s in resting), default=None)
 
-    def _tick(self, streams: Iterable[Stream], now_s: float) -> None:
-        tick_s = _LONGEST_TICK_S
+    def _wake_s(self, stream: Stream, now_s: float) -> float:
+        room_s = stream.playout.room_at_s(now_s, stream.chunk_s)
+        tick_s = max(room_s, self._tick_at_s[stream.slot % 2])
+        return min(tick_s, now_s + stream.playout.slack_s(now_s) - _hurry_s(stream))
+
+    def _tick(self, streams: Iterable[Stream], half: int, now_s: float) -> None:
+        bounded = [s.chunk_s for s in streams if s.playout.lead_s > 0]
+        self._tick_s = max(min(bounded, default=_LONGEST_TICK_S), _SHORTEST_TICK_S)
         for stream in streams:
-            stream.awake = self._has_room(stream, now_s)
-            stream.ticked_s = 0.0
-            if stream.playout.lead_s > 0:
-                tick_s = min(tick_s, stream.chunk_s)
-        self._tick_s = max(tick_s, _SHORTEST_TICK_S)
-        self._tick_at_s = now_s + self._tick_s
+            if stream.slot % 2 == half:
+                stream.awake = self._has_room(stream, now_s)
+                stream.ticked_s = 0.0
+        self._tick_at_s[half] = now_s + self._tick_s
+        other = self._tick_at_s[1 - half]
+        if other < now_s + self._tick_s / 2:
+            self._tick_at_s[1 - half] = now_s + self._tick_s / 2
 
     def _has_room(self, stream: Stream, now_s: float) -> bool:
         return stream.playout.room_at_s(now_s, stream.chunk_s) <= now_s
@@ -114,17 +132,19 @@ class Scheduler:
         """As many as fit, those without a lead last unless their listener needs them."""
         bounded = any(s.playout.lead_s > 0 for s in able)
         if bounded:
-            able = [s for s in able if not self._is_at_ease(s, now_s)]
+            able = [s for s in able if not self.is_at_ease(s, now_s)]
         if len(able) > self.batch_rows:
             able.sort(key=lambda s: self._order(s, now_s))
             del able[self.batch_rows :]
         able.sort(key=lambda s: s.slot)
         return able
 
-    def _is_at_ease(self, stream: Stream, now_s: float) -> bool:
-        playout = stream.playout
-        return playout.lead_s <= 0 and playout.started and playout.slack_s(now_s) > AT_EASE_S
-
     def _order(self, stream: Stream, now_s: float) -> tuple[bool, float, int]:
         playout = stream.playout
         return playout.started, playout.slack_s(now_s), stream.number
+
+
+def _hurry_s(stream: Stream) -> float:
+    """With less than this its listener is about to run dry."""
+    lead_s = stream.playout.lead_s
+    return max(min(HURRY_S, lead_s / 3), _LEAST_HURRY_S) if lead_s > 0 else HURRY_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from streamtts.engine.admission import Admission
 from streamtts.engine.holding import Row
@@ -16,6 +17,8 @@ from streamtts.errors import StreamStuck
 
 BATCH_ROWS = 256
 SOUND_FRAMES = 256  # of one vocoder call, all rows together: what still fits into the caches
+_WORTH_FRAMES = 64  # of a vocoder call that is worth handing to the second thread
+_FINISHED_AT_ONCE = 2
 _WATCH_S = 0.01  # how often those that did not move are looked at
 
 
@@ -27,12 +30,14 @@ class Turns:
         roster: the streams.
         admission: is told what turns take.
         tallies: are filled.
+        beside: full vocoder calls run on a second thread, beside the decoder's step.
         stuck_s: seconds without progress after which a stream is ended.
         is_called: whether another thread has asked for something since the turn began.
         clock: monotonic seconds.
         cost_clock: CPU seconds of the calling thread.
 
     Attributes:
+        beside_s: CPU seconds that the last turn took on the second thread.
         steps: decoder steps so far, of the batch.
         stream_steps: decoder steps of all streams together.
     """
@@ -44,6 +49,7 @@ class Turns:
         admission: Admission,
         tallies: Tallies,
         *,
+        beside: bool,
         stuck_s: float,
         is_called: Callable[[], bool],
         clock: Callable[[], float],
@@ -58,9 +64,17 @@ class Turns:
         self._clock = clock
         self._cost_clock = cost_clock
         self._scheduler = Scheduler(BATCH_ROWS, SOUND_FRAMES)
+        self._pool = ThreadPoolExecutor(1, "vocoder") if beside else None
+        self._calls: list[int] = []  # frames of this turn's vocoder calls
+        self.beside_s = 0.0
         self._watched_s = 0.0
         self.steps = 0
         self.stream_steps = 0
+
+    def close(self) -> None:
+        """Ends the second thread."""
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def wake_s(self, now_s: float) -> float | None:
         """When a stream that rests may go on; None when there is none."""
@@ -78,42 +92,88 @@ class Turns:
         """
         now_s = self._clock()
         active = self._roster.active
+        self._calls.clear()
+        self.beside_s = 0.0
         self._runner.encode_ahead(active)
         batch = self._scheduler.choose(active, now_s)
-        if batch:
-            self._decode(batch, now_s)
-        touched = batch + self._make_sound(now_s, stepping=bool(batch))
-        self._admission.took(self._clock() - now_s, len(batch), len(active))
-        if touched:
-            share_s = (self._cost_clock() - begun_s) / len(touched)
-            for stream in touched:
-                stream.compute_s += share_s
+        self._admission.crowded = self._scheduler.crowded
+        touched = batch + self._step_and_sound(batch, now_s)
         watches = not touched or now_s - self._watched_s >= _WATCH_S
-        for stream in [s for s in (active if watches else batch) if s.finished and not s.paused]:
-            self._finish(stream)
+        over = self._finish_some(active if watches else batch)
+        if touched:
+            self._account(touched, begun_s, now_s, len(batch))
         if watches:
             self._watch(now_s)
-        return bool(touched)
+        return bool(touched or over)
 
-    def _make_sound(self, now_s: float, *, stepping: bool) -> list[Stream]:
-        """Vocoder calls for those whose chunk is due.
+    def _account(self, touched: Sequence[Stream], begun_s: float, now_s: float, rows: int) -> None:
+        share_s = (self._cost_clock() - begun_s + self.beside_s) / len(touched)
+        for stream in touched:
+            stream.compute_s += share_s
+        if not all(self._scheduler.is_at_ease(s, now_s) for s in touched):
+            self._admission.took(self._clock() - now_s, rows, self._calls)
 
-        Whoever hurries is served at once. Those who have time wait while a few hurry alone, and
-        until a call is full as long as there are steps to make.
+    def _step_and_sound(self, batch: Sequence[Stream], now_s: float) -> list[Stream]:
+        """A decoder step, and the vocoder calls due; returns whose.
+
+        No stream is in both, since who has frames due is not stepped: so a full vocoder call runs
+        on the second thread while this one makes the step.
         """
         touched: list[Stream] = []
-        active = self._roster.active
-        scheduler = self._scheduler
-        while group := scheduler.choose_sound(active, now_s):
-            if not scheduler.hurries(group[0], now_s):
-                full = len(group) * group[0].frames_due > SOUND_FRAMES // 2
-                if scheduler.alone or (stepping and not full):
-                    break
-            self._vocode(group, group[0].frames_due)
+        group = self._next_group(now_s, stepping=bool(batch))
+        if batch and group and self._pool and len(group) * group[0].frames_due >= _WORTH_FRAMES:
+            frames = group[0].frames_due
+            call = self._pool.submit(self._sound, [s.slot for s in group], frames)
+            try:
+                self._decode(batch, now_s)
+            finally:
+                sounds, self.beside_s = call.result()
+            self._deliver_all(group, sounds, frames)
+            touched += group
+        elif batch:
+            self._decode(batch, now_s)
+        while group := self._next_group(now_s, stepping=bool(batch)):
+            frames = group[0].frames_due
+            sounds, _ = self._sound([s.slot for s in group], frames)
+            self._deliver_all(group, sounds, frames)
             touched += group
             if self._is_called():
                 break
         return touched
+
+    def _next_group(self, now_s: float, *, stepping: bool) -> list[Stream]:
+        """Whose frames become sound next.
+
+        Whoever hurries is served at once. Those who have time wait while a few hurry alone, and
+        until a call is full as long as there are steps to make.
+        """
+        scheduler = self._scheduler
+        group = scheduler.choose_sound(self._roster.active, now_s)
+        if not group or scheduler.hurries(group[0], now_s):
+            return group
+        full = len(group) * group[0].frames_due > SOUND_FRAMES // 2
+        return [] if scheduler.alone or (stepping and not full) else group
+
+    def _sound(self, slots: Sequence[int], frames: int) -> tuple[list[Sound], float]:
+        """A vocoder call, on any thread: what it gives, and the CPU seconds that it took."""
+        begun_s, cost_s = self._clock(), self._cost_clock()
+        sounds = self._runner.vocode(slots, frames)
+        self._tallies.sound_s.add(self._clock() - begun_s)
+        self._tallies.sound_rows.add(len(slots))
+        self._calls.append(len(slots) * frames)
+        return sounds, self._cost_clock() - cost_s
+
+    def _deliver_all(self, streams: Sequence[Stream], sounds: Sequence[Sound], frames: int) -> None:
+        for stream, sound in zip(streams, sounds, strict=True):
+            self._deliver(stream, sound, frames)
+
+    def _finish_some(self, streams: Sequence[Stream]) -> int:
+        """Ends streams that are over, a few in a turn: sixty at once would keep all waiting."""
+        over = [s for s in streams if s.finished and not s.paused and not s.frames_due]
+        over.sort(key=lambda s: s.playout.slack_s(self._clock()))
+        for stream in over[:_FINISHED_AT_ONCE]:
+            self._finish(stream)
+        return len(over)
 
     def _decode(self, batch: Sequence[Stream], now_s: float) -> None:
         rows = [Row(stream.slot, *stream.before_step()) for stream in batch]
@@ -129,25 +189,20 @@ class Turns:
         self.steps += 1
         self.stream_steps += len(batch)
 
-    def _vocode(self, streams: Sequence[Stream], frames: int) -> None:
-        begun_s = self._clock()
-        sounds = self._runner.vocode([s.slot for s in streams], frames)
-        self._tallies.sound_s.add(self._clock() - begun_s)
-        self._tallies.sound_rows.add(len(streams))
-        for stream, sound in zip(streams, sounds, strict=True):
-            self._deliver(stream, sound, frames, last=False)
-
     def _finish(self, stream: Stream) -> None:
+        if stream.cancel_requested:  # it is dropped in the next turn
+            return
         if stream.steps:
             sound = self._runner.finish(stream.slot)
             self._deliver(stream, sound, stream.frames_pending, last=True)
-        if stream.status is Status.ACTIVE and not stream.cancel_requested:
+        # A cancel that came during the last chunk is too late: everything has been said.
+        if stream.status is Status.ACTIVE:
             self._roster.remove(stream)
             self._roster.tell(stream, stream.sink.ended, stream.stats())
 
-    def _deliver(self, stream: Stream, sound: Sound, frames: int, *, last: bool) -> None:
+    def _deliver(self, stream: Stream, sound: Sound, frames: int, *, last: bool = False) -> None:
         chunk = Chunk(sound.samples, sound.mel, stream.on_chunk(frames), last)
-        if not stream.cancel_requested:
+        if last or not stream.cancel_requested:
             sent_s = self._roster.tell(stream, stream.sink.deliver, chunk)
             self._roster.sent(stream, sent_s or 0.0)
         self._scheduler.after_chunk(stream, self._clock())
@@ -155,6 +210,9 @@ class Turns:
     def _watch(self, now_s: float) -> None:
         """Tells who waits for text, and ends who is stuck."""
         self._watched_s = now_s
+        active = self._roster.active
+        if active:
+            self._admission.speed = sum(s.request.speed for s in active) / len(active)
         for stream in list(self._roster.active):
             if stream.paused:
                 stream.playout.excuse()

@@ -59,19 +59,47 @@ def test_when_the_batch_is_full_whoever_runs_dry_soonest_is_in_it():
     assert numbers(Scheduler(1, 256).choose(streams, 1.0)) == [4]
 
 
-def test_a_tick_wakes_all_that_have_room_together():
-    early, late, full = sounding(1, 0, 1.7), sounding(2, 1, 1.75), sounding(3, 2, 2.0)
-    streams = [early, late, full]
+def test_a_tick_wakes_every_other_one_that_has_room_together():
+    even = [sounding(1, 0, 1.7), sounding(2, 2, 1.75), sounding(3, 4, 2.0)]
+    odd = [sounding(4, 1, 1.5)]
+    streams = [*even, *odd]
+    for stream in streams:
+        stream.awake = False
     scheduler = Scheduler(8, 256)
     assert numbers(scheduler.choose(streams, 1.0)) == [1, 2]
-    for stream in (early, late):
+    for stream in even[:2]:
         stream.playout.sent(1.0, 0.3)
         scheduler.after_chunk(stream, 1.0)
     assert scheduler.choose(streams, 1.0) == []
-    assert scheduler.wake_s(streams, 1.0) == pytest.approx(1.2)  # not before the next tick,
+    assert scheduler.wake_s(streams, 1.0) == pytest.approx(1.1)  # the other half's tick
+    assert numbers(scheduler.choose(streams, 1.1 + 1e-5)) == [4]
+    odd[0].playout.sent(1.1, 0.6)
+    scheduler.after_chunk(odd[0], 1.1)
     assert scheduler.choose(streams, 1.19) == []  # although two have had room since 1.15
-    assert numbers(scheduler.choose(streams, 1.2 + 1e-5)) == [1, 3]
-    assert numbers(scheduler.choose(streams, 1.45)) == [1, 2, 3]
+    assert numbers(scheduler.choose(streams, 1.2 + 1e-4)) == [1, 3]
+
+
+def test_a_short_lead_wakes_before_it_runs_dry():
+    stream = sounding(1, 0, 0.1, lead_s=0.1)
+    scheduler = Scheduler(8, 256)
+    scheduler.choose([stream], 1.0)
+    assert scheduler.wake_s([stream], 1.0) <= 1.0 + 0.1 - 0.02
+
+
+def test_who_gives_way_rests():
+    stream = sounding(1, 0, 60.0, lead_s=0.0)
+    assert Scheduler(8, 256).rests(stream, 1.0)
+
+
+def test_a_crowd_about_to_run_dry_is_told():
+    scheduler = Scheduler(64, 256)
+    streams = [sounding(i, i, HURRY_S / 2) for i in range(3)]
+    scheduler.choose(streams, 1.0)
+    assert scheduler.crowded
+    scheduler.choose(streams[:2], 1.0)
+    assert not scheduler.crowded
+    scheduler.choose([ready_stream(i, i, lead_s=2.0) for i in range(9)], 1.0)  # not begun yet
+    assert not scheduler.crowded
 
 
 def test_short_leads_tick_as_often_as_their_chunks():
