@@ -280,7 +280,8 @@ def test_a_wrong_password_is_one_clear_line_and_no_end(
 def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
     answer: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamtts.mqtt.adapter.CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("streamtts.mqtt.adapter.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("streamtts.mqtt.keeping.FIRST_BACKOFF_S", 0.1)
     caplog.set_level(logging.INFO)
     visitors: list[asyncio.StreamWriter] = []
 
