@@ -21,7 +21,7 @@ MAX_DWELL_STEPS = 160  # on one symbol, whatever the model says
 SPARE_FRAMES = 3  # of the first chunk: time for the second to be made
 SHORT_CHUNK_FRAMES = 4  # of a vocoder call at least,
 CHUNK_FRAMES = 8  # ordinarily,
-SHORT_CHUNKS = 2  # and after so many chunks as long as pays, where the lead has room for it
+SHORT_CHUNKS = 3  # and after so many chunks as long as pays, where the lead has room for it
 LONG_CHUNK_FRAMES = 16
 _LEAD_CHUNKS = 4  # chunks that a lead should hold at least
 
@@ -65,6 +65,7 @@ class Stream:
         self.request = request
         self.sink = sink
         self.status = Status.WAITING
+        self.failed = False  # its listener has been told of an error
         self.slot = -1
         self.submitted_s = now_s
         self.queue_s = 0.0

@@ -17,7 +17,7 @@ from streamtts.errors import StreamStuck
 
 BATCH_ROWS = 256
 SOUND_FRAMES = 256  # of one vocoder call, all rows together: what still fits into the caches
-_WORTH_FRAMES = 64  # of a vocoder call that is worth handing to the second thread
+_WORTH_FRAMES = 64
 _FINISHED_AT_ONCE = 2
 _WATCH_S = 0.01  # how often those that did not move are looked at
 
@@ -121,7 +121,7 @@ class Turns:
         """
         touched: list[Stream] = []
         group = self._next_group(now_s, stepping=bool(batch))
-        if batch and group and self._pool and len(group) * group[0].frames_due >= _WORTH_FRAMES:
+        if batch and self._pool and self._is_large(group):
             frames = group[0].frames_due
             call = self._pool.submit(self._sound, [s.slot for s in group], frames)
             try:
@@ -133,6 +133,8 @@ class Turns:
         elif batch:
             self._decode(batch, now_s)
         while group := self._next_group(now_s, stepping=bool(batch)):
+            if batch and self._pool and self._is_large(group):
+                break  # it runs beside the next step
             frames = group[0].frames_due
             sounds, _ = self._sound([s.slot for s in group], frames)
             self._deliver_all(group, sounds, frames)
@@ -140,6 +142,11 @@ class Turns:
             if self._is_called():
                 break
         return touched
+
+    @staticmethod
+    def _is_large(group: Sequence[Stream]) -> bool:
+        """Whether a vocoder call is worth handing to the second thread."""
+        return bool(group) and len(group) * group[0].frames_due >= _WORTH_FRAMES
 
     def _next_group(self, now_s: float, *, stepping: bool) -> list[Stream]:
         """Whose frames become sound next.
@@ -149,8 +156,10 @@ class Turns:
         """
         scheduler = self._scheduler
         group = scheduler.choose_sound(self._roster.active, now_s)
-        if not group or scheduler.hurries(group[0], now_s):
-            return group
+        if not group:
+            return []
+        if scheduler.hurries(group[0], now_s):
+            return [s for s in group if not scheduler.alone or scheduler.hurries(s, now_s)]
         full = len(group) * group[0].frames_due > SOUND_FRAMES // 2
         return [] if scheduler.alone or (stepping and not full) else group
 

@@ -150,4 +150,4 @@ def test_the_cuts_of_the_sound_do_not_depend_on_when_frames_come():
                 stream.on_chunk(stream.frames_due)
         return sizes
 
-    assert cuts(2)[:7] == cuts(24)[:7] == [6, 8, 16, 16, 16, 16, 16]
+    assert cuts(2)[:7] == cuts(24)[:7] == [6, 8, 8, 16, 16, 16, 16]
