@@ -65,6 +65,7 @@ class AudioPath:
         self._encoded = 0  # given to the encoder since the last chunk
         self._newest = np.float32(0.0)
         self._seq = 0
+        self._over = False
 
     @property
     def generated(self) -> int:
@@ -80,16 +81,18 @@ class AudioPath:
         """Everything that is held back; the last chunk carries FLAG_LAST and may be empty."""
         chunks = self._cut(self._resampler.flush())
         rest, self._buffer = self._buffer, np.zeros(0, np.float32)
+        self._over = True
         data = self._encode(rest) + self._encoder.flush()
         return [*chunks, self._chunk(data, FLAG_LAST)]
 
     def fade(self) -> AudioChunk | None:
         """Ends early: at most 5 ms of what had been made, fading to silence.
 
-        None when nothing has been sent, so that nothing has to be faded.
+        None when nothing has been sent, so that nothing has to be faded, or all of it.
         """
-        if self._seq == 0:
+        if self._seq == 0 or self._over:
             return None
+        self._over = True
         length = round(self.rate * FADE_MS / 1000)
         tail = self._buffer[:length]
         newest = tail[-1] if len(tail) else self._newest
@@ -155,14 +158,19 @@ class MelPath:
         self._samples_per_frame = samples_per_frame
         self._frames = 0
         self._seq = 0
+        self._over = False
 
     def push(self, mel: NDArray[np.float32], *, last: bool) -> MelChunk:
         """Takes (T, M) natural logarithms."""
+        self._over = last
         return self._chunk(mel.astype("<f2").tobytes(), len(mel), FLAG_LAST if last else 0)
 
     def cut(self) -> MelChunk | None:
-        """An empty last chunk for a context that was cut short; None when none was sent."""
-        return self._chunk(b"", 0, FLAG_LAST | FLAG_FADED) if self._seq else None
+        """An empty last chunk for a context that was cut short; None where none is missing."""
+        if self._seq == 0 or self._over:
+            return None
+        self._over = True
+        return self._chunk(b"", 0, FLAG_LAST | FLAG_FADED)
 
     def _chunk(self, data: bytes, frames: int, flags: int) -> MelChunk:
         flags |= FLAG_MEL | self.flags | (0 if self._seq else FLAG_FIRST)

@@ -49,6 +49,14 @@ def test_a_fade_is_five_milliseconds_without_a_jump(buffered):
     assert np.abs(np.diff(whole[600:])).max() < 0.1
 
 
+@pytest.mark.parametrize("encoding", ["pcm_s16le", "flac", "mp3", "ogg_opus"])
+def test_what_is_finished_is_not_faded(encoding):
+    path = AudioPath(AudioFormat(encoding, 16000, 40), 16000)
+    path.push(sine(2000))
+    path.finish()
+    assert path.fade() is None
+
+
 def test_nothing_sent_needs_no_fade():
     path = AudioPath(F32, 16000)
     path.push(sine(100))
@@ -81,4 +89,5 @@ def test_mel_frames_are_numbered_in_output_samples():
     assert (second.flags, second.first_sample) == (FLAG_MEL | FLAG_LAST, 400)
     assert len(second.data) == 3 * 80 * 2
     assert path.sent == 700
+    assert path.cut() is None  # it has had its last chunk
     assert MelPath(100.0).cut() is None

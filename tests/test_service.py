@@ -308,6 +308,32 @@ def test_a_cancel_fades_out_and_tells_what_was_heard():
     assert service.stats().contexts == 0
 
 
+@pytest.mark.parametrize("encoding", ["pcm_s16le", "flac", "mp3", "ogg_opus"])
+def test_a_cancel_that_crosses_the_last_chunk_ends_the_context_once(encoding):
+    service = fake_service()
+    heard = Heard()
+
+    def on_event(event):
+        heard(event)
+        if isinstance(event, (AudioChunk, MelChunk)) and event.flags & FLAG_LAST:
+            context.cancel()
+
+    settings = ContextSettings(
+        lead_ms=0, audio=AudioFormat(encoding, 16000), streams=("audio", "mel")
+    )
+    context = service.open(settings, on_event)
+    context.feed("The quick brown fox.")
+    context.end()
+    settle(service)
+    assert len(heard.ends) == 1
+    for kind in (AudioChunk, MelChunk):
+        assert [bool(c.flags & FLAG_LAST) for c in heard.of(kind)].count(True) == 1
+        assert heard.of(kind)[-1].flags & FLAG_LAST
+    end = heard.ends[0]
+    assert (end.sent_samples if isinstance(end, Cancelled) else end.samples) == heard.samples
+    assert service.wait_idle(0)
+
+
 def test_without_a_word_from_the_listener_what_was_sent_counts_as_heard():
     clock = FakeClock()
     service = fake_service(clock=clock)

@@ -26,6 +26,12 @@ class Commands:
         self._queue: deque[Command] = deque()
         self._condition = threading.Condition()
         self._rung = False
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Nobody shall sleep any more."""
+        return self._stopped
 
     @property
     def waiting(self) -> bool:
@@ -66,10 +72,16 @@ class Commands:
             self._condition.notify_all()
         return taken
 
+    def stop(self) -> None:
+        """Ends a `sleep`, and every later one; a `take` in between does not undo it."""
+        with self._condition:
+            self._stopped = self._rung = True
+            self._condition.notify_all()
+
     def sleep(self, timeout_s: float) -> None:
         """Waits until somebody rings."""
         with self._condition:
-            self._condition.wait_for(lambda: self._rung, timeout=timeout_s)
+            self._condition.wait_for(lambda: self._rung or self._stopped, timeout=timeout_s)
 
     def _has_room(self) -> bool:
         return len(self._queue) < self._limit

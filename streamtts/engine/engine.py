@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from streamtts.config import EngineConfig
 from streamtts.engine.admission import NO_COSTS, Admission
 from streamtts.engine.commands import Command, Commands
-from streamtts.engine.roster import Roster
+from streamtts.engine.roster import Roster, internal_error
 from streamtts.engine.runner import DROPPED_FRAMES, Runner
 from streamtts.engine.sink import Sink, StreamRequest
 from streamtts.engine.stream import CHUNK_FRAMES, SPARE_FRAMES, Stream
@@ -61,7 +61,7 @@ class Engine:
         self._frame_s = runner.hop_length / runner.sample_rate
         self.step_s = runner.step_frames * self._frame_s
         self._commands = Commands(MAX_COMMANDS, _COMMAND_WAIT_S)
-        self._stopping = False
+        self._broken = False  # the runner could not be reset
         self._thread: threading.Thread | None = None
         self._numbers = itertools.count(1)
         self.tallies = Tallies()
@@ -176,7 +176,7 @@ class Engine:
             first_frames=min(frames, CHUNK_FRAMES) + SPARE_FRAMES,
             frame_s=self._frame_s,
         )
-        self._put(lambda: self._roster.enter(stream))
+        self._put(stream, lambda: self._roster.enter(stream))
         return stream
 
     def feed(self, stream: Stream, symbols: Sequence[Symbol]) -> None:
@@ -185,15 +185,15 @@ class Engine:
         Raises:
             Overloaded: the engine has not kept up for seconds.
         """
-        self._put(lambda: stream.feed(symbols))
+        self._put(stream, lambda: stream.feed(symbols))
 
     def flush(self, stream: Stream) -> None:
         """What was fed so far is spoken without waiting for more; then as `feed`."""
-        self._put(stream.flush)
+        self._put(stream, stream.flush)
 
     def end(self, stream: Stream) -> None:
         """No more symbols; then as `feed`."""
-        self._put(stream.end)
+        self._put(stream, stream.end)
 
     def cancel(self, stream: Stream) -> None:
         """Ends a stream before the next step; nothing is made after it."""
@@ -218,8 +218,7 @@ class Engine:
 
     def close(self) -> None:
         """Stops the thread and cancels what is left."""
-        self._stopping = True
-        self._commands.ring()
+        self._commands.stop()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -229,15 +228,15 @@ class Engine:
             stream.cancel_requested = True
         self._drop_cancelled()
 
-    def _put(self, command: Command) -> None:
-        self._commands.put(command, wait=self._thread is not None)
+    def _put(self, stream: Stream, command: Command) -> None:
+        self._commands.put(lambda: self._obey(stream, command), wait=self._thread is not None)
 
     # --- the engine's thread ----------------------------------------------------------------
 
     def run(self) -> None:
         """Measures the model, then steps until `close`, and sleeps while nothing can move."""
         self._admission.costs = self._runner.measure()
-        while not self._stopping:
+        while not self._commands.stopped:
             if not self.step():
                 self._commands.sleep(self._nap_s())
 
@@ -254,6 +253,10 @@ class Engine:
             whether anything moved.
         """
         begun_s = self._cost_clock()
+        if self._broken and not self._reset():
+            self._apply_commands()
+            self._fail_all(StreamTTSError("internal error: the model is gone"))
+            return False
         try:
             events = self._apply_commands()
             events += self._drop_cancelled()
@@ -262,7 +265,8 @@ class Engine:
             moved = self._turns.advance(begun_s)
         except Exception as error:
             _logger.exception("the engine failed; every stream is ended")
-            self._fail_all(StreamTTSError(f"internal error: {type(error).__name__}"))
+            self._fail_all(internal_error(error))
+            self._reset()
             moved, events = True, 0
         self.compute_s += self._cost_clock() - begun_s + self._turns.beside_s
         return moved or bool(events)
@@ -272,6 +276,14 @@ class Engine:
         for command in commands:
             command()
         return len(commands)
+
+    def _obey(self, stream: Stream, command: Command) -> None:
+        """A command that fails ends its own stream and nobody else's."""
+        try:
+            command()
+        except Exception as error:
+            _logger.exception("a command failed; its stream is ended")
+            self._roster.fail(stream, internal_error(error))
 
     def _drop_cancelled(self) -> int:
         gone = [s for s in self._roster.everybody if s.cancel_requested]
@@ -283,7 +295,16 @@ class Engine:
         return len(gone)
 
     def _fail_all(self, error: StreamTTSError) -> None:
-        streams = self._roster.everybody
-        for stream in streams:
+        for stream in self._roster.everybody:
             self._roster.fail(stream, error)
-        self._runner.reset()
+
+    def _reset(self) -> bool:
+        """Empties the runner; when that fails it is tried again at the next turn."""
+        try:
+            self._runner.reset()
+        except Exception:
+            _logger.exception("the model could not be reset")
+            self._broken = True
+        else:
+            self._broken = False
+        return not self._broken

@@ -108,9 +108,13 @@ class Roster:
             stream.progress_s = now_s
             stream.queue_s = now_s - stream.submitted_s
             self._tallies.queue_s.add(stream.queue_s)
-            self._runner.admit(stream.slot, stream.request)
             self.active.append(stream)
             admitted += 1
+            try:
+                self._runner.admit(stream.slot, stream.request)
+            except Exception as error:
+                _logger.exception("a stream could not begin; it is ended")
+                self.fail(stream, internal_error(error))
         return admitted
 
     def expire(self) -> int:
@@ -140,7 +144,7 @@ class Roster:
             self._runner.release(stream.slot)
             self._free.append(stream.slot)
             self._admission.left(self._clock())
-        elif stream.status is Status.WAITING:
+        elif stream in self.waiting:
             self.waiting.remove(stream)
         stream.status = Status.OVER
 
@@ -153,8 +157,11 @@ class Roster:
         self.starved_s += playout.starved_s - starved_s
 
     def fail(self, stream: Stream, error: StreamTTSError) -> None:
-        """Ends a stream by an error."""
+        """Ends a stream by an error; its listener is told of one only."""
         self.remove(stream)
+        if stream.failed:
+            return
+        stream.failed = True
         try:
             stream.sink.failed(error)
         except Exception:
@@ -166,6 +173,10 @@ class Roster:
             return call(*args)
         except Exception as error:
             _logger.exception("a listener failed; its stream is ended")
-            if stream.status is not Status.OVER:
-                self.fail(stream, StreamTTSError(f"internal error: {type(error).__name__}"))
+            self.fail(stream, internal_error(error))
             return None
+
+
+def internal_error(error: Exception) -> StreamTTSError:
+    """What a client is told of a failure that nobody expected."""
+    return StreamTTSError(f"internal error: {type(error).__name__}")
