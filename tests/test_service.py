@@ -464,8 +464,15 @@ def test_playback_reports_hold_the_lead():
     settle(service)
     before = heard.samples
     assert 0.1 * 8000 < before <= 0.45 * 8000
-    context.playback(1600)
-    clock.now_s += 0.1  # the next tick
+    context.playback(8000)  # more than there is: no room is made by saying so
+    clock.now_s += 0.1
+    settle(service)
+    assert heard.samples <= 0.55 * 8000
+    context.playback(0)  # the listener has just begun
+    clock.now_s += 0.2
+    settle(service)
+    assert heard.samples <= 0.65 * 8000
+    clock.now_s += 0.1
     settle(service)
     assert before + 1200 < heard.samples <= 0.75 * 8000
     context.cancel()

@@ -185,15 +185,18 @@ class Engine:
         Raises:
             Overloaded: the engine has not kept up for seconds.
         """
-        self._put(stream, lambda: stream.feed(symbols))
+        now_s = self._clock()
+        self._put(stream, lambda: stream.feed(symbols, now_s))
 
     def flush(self, stream: Stream) -> None:
         """What was fed so far is spoken without waiting for more; then as `feed`."""
-        self._put(stream, stream.flush)
+        now_s = self._clock()
+        self._put(stream, lambda: stream.flush(now_s))
 
     def end(self, stream: Stream) -> None:
         """No more symbols; then as `feed`."""
-        self._put(stream, stream.end)
+        now_s = self._clock()
+        self._put(stream, lambda: stream.end(now_s))
 
     def cancel(self, stream: Stream) -> None:
         """Ends a stream before the next step; nothing is made after it."""

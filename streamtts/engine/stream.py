@@ -104,10 +104,10 @@ class Stream:
 
     # --- text -------------------------------------------------------------------------------
 
-    def feed(self, symbols: Sequence[Symbol]) -> None:
-        """Takes whole words and pauses."""
-        if symbols and self.encoded == len(self.symbols) and not self.can_step:
-            self.playout.held = True  # whatever comes late now was late as text
+    def feed(self, symbols: Sequence[Symbol], now_s: float) -> None:
+        """Takes whole words and pauses, which came at `now_s`."""
+        if symbols:
+            self._text_came(now_s)
         self.symbols.extend(symbols)
         self.starved_told = self.starved_told and not symbols
 
@@ -116,14 +116,20 @@ class Stream:
         """Symbols fed since the beginning."""
         return self.position + len(self.symbols)
 
-    def flush(self) -> None:
-        """What was fed so far is spoken without waiting for more."""
+    def flush(self, now_s: float) -> None:
+        """What was fed so far is spoken without waiting for more; asked for at `now_s`."""
+        self._text_came(now_s)
         if self.symbols:
             self._flushes.add(self.position + len(self.symbols) - 1)
 
-    def end(self) -> None:
-        """No more symbols will come."""
+    def end(self, now_s: float) -> None:
+        """No more symbols will come, it was said at `now_s`."""
+        self._text_came(now_s)
         self.ended = True
+
+    def _text_came(self, now_s: float) -> None:
+        if self.encoded == len(self.symbols) and not self.can_step:
+            self.playout.text_came(now_s)
 
     def to_encode(self) -> tuple[list[Symbol], str] | None:
         """The next unit for the encoder, and what is known of its future (a `Future` value).

@@ -305,6 +305,29 @@ def test_sound_is_made_no_further_ahead_than_the_lead():
     assert stream.playout.underruns == 0
 
 
+@pytest.mark.parametrize(("text_after_s", "underruns"), [(0.0, 1), (3.0, 0)])
+def test_a_late_engine_is_not_blamed_on_text(text_after_s, underruns):
+    clock = FakeClock()
+    engine = fake_engine(clock=clock)
+    stream = engine.submit(REQUEST, Listener())
+    pieces = sentence(8)
+    for piece in pieces[:4]:
+        engine.feed(stream, piece)
+    run_dry(engine)
+    assert stream.starved_told
+    slack_s = stream.playout.slack_s(clock.now_s)
+    assert slack_s > 0.0
+    clock.now_s += text_after_s
+    for piece in pieces[4:]:
+        engine.feed(stream, piece)
+    if underruns:
+        clock.now_s += 5.0  # nobody has looked at the text for so long
+    run_dry(engine)
+    assert stream.playout.underruns == underruns
+    blamed_s = max(0.0, text_after_s - slack_s)
+    assert stream.playout.starved_s == pytest.approx(blamed_s)
+
+
 @pytest.mark.parametrize("tail_s", [0.0, 0.2])
 def test_a_lead_shorter_than_what_the_filters_hold_back_still_moves(tail_s):
     clock = FakeClock()

@@ -11,8 +11,8 @@ def ready_stream(number, slot, *, lead_s=0.0):
     request = replace(REQUEST, lead_s=lead_s)
     stream = Stream(number, request, Listener(), 0.0, flush_steps=4, first_frames=6, frame_s=0.0125)
     stream.slot = slot
-    stream.feed([pause(), *word(0), pause("period", 0, ends=True)])
-    stream.end()
+    stream.feed([pause(), *word(0), pause("period", 0, ends=True)], 0.0)
+    stream.end(0.0)
     for _ in range(2):
         symbols, _ = stream.to_encode()
         stream.on_encoded(len(symbols), len(symbols))

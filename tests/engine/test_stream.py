@@ -38,8 +38,8 @@ def walk(stream, limit=1000):
 
 def test_units_are_encoded_one_by_one_with_what_is_known_behind_them():
     stream = new_stream()
-    stream.feed([pause(), *word(0, 3), *word(1, 1), pause("flush", 1), *word(2, 2)])
-    stream.feed([pause("period", 2, ends=True), pause(), *word(3)])
+    stream.feed([pause(), *word(0, 3), *word(1, 1), pause("flush", 1), *word(2, 2)], 0.0)
+    stream.feed([pause("period", 2, ends=True), pause(), *word(3)], 0.0)
     assert encode_all(stream) == [
         (1, "more"), (3, "more"), (1, "more"), (1, "unknown"), (2, "more"), (1, "end"),
         (1, "more"), (4, "more"),
@@ -48,13 +48,13 @@ def test_units_are_encoded_one_by_one_with_what_is_known_behind_them():
 
 def test_a_word_is_entered_when_all_of_it_and_the_row_behind_it_are_there():
     stream = new_stream()
-    stream.feed([pause(), *word(0, 5)])
+    stream.feed([pause(), *word(0, 5)], 0.0)
     encode_all(stream)
     assert walk(stream) == [0, 0]  # the pause needs one row behind it; the word is not final
-    stream.feed(word(1, 3))
+    stream.feed(word(1, 3), 0.0)
     encode_all(stream)
     assert walk(stream) == []
-    stream.feed(word(2, 1))
+    stream.feed(word(2, 1), 0.0)
     encode_all(stream)
     assert stream.final == 1 + 5 + 4 - 3
     assert walk(stream) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
@@ -63,10 +63,10 @@ def test_a_word_is_entered_when_all_of_it_and_the_row_behind_it_are_there():
 
 def test_a_flush_mark_lets_it_go_on_without_more():
     stream = new_stream()
-    stream.feed([pause(), *word(0, 2)])
+    stream.feed([pause(), *word(0, 2)], 0.0)
     encode_all(stream)
     assert walk(stream) == []
-    stream.flush()
+    stream.flush(0.0)
     assert stream.must_move
     encode_all(stream)
     assert walk(stream) == [0, 0, 1, 1, 2, 2]
@@ -77,40 +77,40 @@ def test_a_flush_mark_lets_it_go_on_without_more():
 
 def test_it_lingers_on_a_pause_at_which_text_ran_out():
     stream = new_stream(flush_steps=5)
-    stream.feed([pause(), *word(0, 2), pause("flush", 0)])
+    stream.feed([pause(), *word(0, 2), pause("flush", 0)], 0.0)
     encode_all(stream)
     assert walk(stream) == [0, 0, 1, 1, 2, 2, 3, 3, 3, 3, 3]
     assert stream.frames_pending == 0  # and everything is due behind it
-    stream.end()
+    stream.end(0.0)
     assert stream.finished
 
 
 def test_a_comma_pause_is_not_lingered_on():
     stream = new_stream(flush_steps=5)
-    stream.feed([pause(), *word(0, 2), pause("comma", 0), *word(1, 2)])
-    stream.feed([pause("period", 1, ends=True)])
+    stream.feed([pause(), *word(0, 2), pause("comma", 0), *word(1, 2)], 0.0)
+    stream.feed([pause("period", 1, ends=True)], 0.0)
     encode_all(stream)
     positions = walk(stream)
     assert positions == [p for p in range(7) for _ in range(2)]
     assert not stream.finished
-    stream.end()
+    stream.end(0.0)
     assert stream.finished
 
 
 def test_a_late_flush_lengthens_the_pause_it_finds():
     stream = new_stream(flush_steps=5)
-    stream.feed([pause(), *word(0, 2), pause("period", 0, ends=True)])
+    stream.feed([pause(), *word(0, 2), pause("period", 0, ends=True)], 0.0)
     encode_all(stream)
     assert walk(stream)[-2:] == [3, 3]
-    stream.flush()
+    stream.flush(0.0)
     assert walk(stream) == [3, 3, 3]
     assert walk(stream) == []
 
 
 def test_a_new_sentence_restarts_and_reads_nothing_of_the_next():
     stream = new_stream()
-    stream.feed([pause(), *word(0, 1), pause("period", 0, ends=True)])
-    stream.feed([pause(), *word(1, 1), pause("period", 1, ends=True)])
+    stream.feed([pause(), *word(0, 1), pause("period", 0, ends=True)], 0.0)
+    stream.feed([pause(), *word(1, 1), pause("period", 1, ends=True)], 0.0)
     encode_all(stream)
     rows = []
     while stream.can_step:
@@ -123,7 +123,7 @@ def test_a_new_sentence_restarts_and_reads_nothing_of_the_next():
 
 def test_nobody_dwells_for_ever():
     stream = new_stream()
-    stream.feed([pause(), *word(0, 1), pause("period", 0, ends=True)])
+    stream.feed([pause(), *word(0, 1), pause("period", 0, ends=True)], 0.0)
     encode_all(stream)
     steps = 0
     while stream.can_step:
@@ -135,7 +135,7 @@ def test_nobody_dwells_for_ever():
 
 def test_a_huge_word_comes_in_pieces():
     stream = new_stream()
-    stream.feed(word(0, 3 * MAX_UNIT_SYMBOLS - 5))
+    stream.feed(word(0, 3 * MAX_UNIT_SYMBOLS - 5), 0.0)
     assert [n for n, _ in encode_all(stream)] == [MAX_UNIT_SYMBOLS] * 2 + [MAX_UNIT_SYMBOLS - 5]
 
 
