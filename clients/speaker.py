@@ -77,6 +77,7 @@ class Link:
         self._tls = tls_context(options)
         self._username, self._password = login(options)
         self._client: aiomqtt.Client | None = None
+        self._sending: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._queue: asyncio.Queue[Publication] = asyncio.Queue(_OUTBOUND)
 
@@ -101,16 +102,27 @@ class Link:
             publication = await self._queue.get()
             while True:
                 await self._up.wait()
-                client = self._client
-                try:
-                    if client is not None:
-                        await client.publish(*publication)
-                        break
-                except aiomqtt.MqttError:
-                    await asyncio.sleep(_RETRY_S)  # until it is known that the connection is gone
-                if not publication.qos:
+                if await self._publish(publication) or not publication.qos:
                     break
+                await asyncio.sleep(_RETRY_S)  # until it is known that the connection is gone
             self._queue.task_done()
+
+    async def _publish(self, publication: Publication) -> bool:
+        """Sends a message and waits for the broker's word; whether that came."""
+        if self._client is None:
+            return False
+        publish = self._client.publish(*publication)
+        sending = self._sending = asyncio.create_task(publish, name="speaker publish")
+        try:
+            await asyncio.wait([sending])
+        finally:
+            sending.cancel()
+        if sending.cancelled():
+            return False
+        error = sending.exception()
+        if error is not None and not isinstance(error, aiomqtt.MqttError):
+            raise error
+        return error is None
 
     async def flushed(self) -> None:
         """Waits until everything has been sent."""
@@ -145,6 +157,8 @@ class Link:
             finally:
                 self._up.clear()
                 self._client = None
+                if self._sending is not None:
+                    self._sending.cancel()  # aiomqtt would wait for a broker that is gone
             backoff_s = min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2**attempt)
             attempt = min(attempt + 1, 10)
             await asyncio.sleep(backoff_s * (0.5 + random.random() / 2))
