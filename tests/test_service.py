@@ -76,6 +76,29 @@ def test_text_cut_differently_gives_the_same_samples(seed):
     assert say(fake_service(), TEXT, cuts=cuts).data == whole.data
 
 
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+def test_letters_and_a_flush_behind_a_comma_give_the_same_samples(speed):
+    def hear(deltas, *, wait):
+        service = fake_service()
+        heard = Heard()
+        context = service.open(
+            ContextSettings(lead_ms=0, speed=speed, max_buffer_delay_ms=10_000), heard
+        )
+        for delta in deltas:
+            context.feed(delta)
+            if wait:
+                settle(service)
+        context.flush()
+        if wait:
+            settle(service)
+        context.end()
+        settle(service)
+        return heard.data
+
+    text = "brown fox. It, ox. It jumped over la, "
+    assert hear(text, wait=True) == hear([text], wait=False)
+
+
 def test_one_letter_deltas_and_halves_of_an_emoji():
     text = "Fine \U0001f600 day."
     whole = say(fake_service(), text)

@@ -78,6 +78,7 @@ class Stream:
         self._largest_frames = _largest_chunk(request.lead_s, frame_s)
         self.chunk_s = self._largest_frames * frame_s  # what must fit into the lead
         self.awake = True  # takes part in the steps that the scheduler makes together
+        self.in_flight = False  # the vocoder is at work on its frames, on another thread
         self.ticked_s = 0.0  # sound made since the scheduler's last tick
         # Set by any thread, read by the engine's.
         self.cancel_requested = False
@@ -134,17 +135,17 @@ class Stream:
     def to_encode(self) -> tuple[list[Symbol], str] | None:
         """The next unit for the encoder, and what is known of its future (a `Future` value).
 
-        Units are encoded one by one, however the text came, so that the numbers are the same.
-        None when there is nothing to encode.
+        Units are encoded one by one, however the text came, and a cut within a sentence is a call
+        of its own, whenever it was asked for: so the numbers are the same. None when there is
+        nothing to encode.
         """
+        if self.encoded > self.final and self._is_cut(self.encoded - 1):
+            return [], "unknown"
         if self.encoded == len(self.symbols):
-            waits = self.encoded > self.final
-            return ([], "unknown") if waits and self._is_cut(self.encoded - 1) else None
+            return None
         count = self._unit_length(self.encoded)
         unit = [self.symbols[self.encoded + i] for i in range(count)]
-        if unit[-1].ends_sentence:
-            return unit, "end"
-        return unit, "unknown" if self._is_cut(self.encoded + count - 1) else "more"
+        return unit, "end" if unit[-1].ends_sentence else "more"
 
     def on_encoded(self, symbols: int, rows: int) -> None:
         """The encoder has taken `symbols` more and given `rows` more."""

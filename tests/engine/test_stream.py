@@ -1,3 +1,4 @@
+import pytest
 from support.fake_voice import REQUEST, Listener, pause, word
 
 from streamtts.engine.stream import MAX_DWELL_STEPS, MAX_UNIT_SYMBOLS, Stream
@@ -41,9 +42,25 @@ def test_units_are_encoded_one_by_one_with_what_is_known_behind_them():
     stream.feed([pause(), *word(0, 3), *word(1, 1), pause("flush", 1), *word(2, 2)], 0.0)
     stream.feed([pause("period", 2, ends=True), pause(), *word(3)], 0.0)
     assert encode_all(stream) == [
-        (1, "more"), (3, "more"), (1, "more"), (1, "unknown"), (2, "more"), (1, "end"),
+        (1, "more"), (3, "more"), (1, "more"), (1, "more"), (0, "unknown"), (2, "more"), (1, "end"),
         (1, "more"), (4, "more"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [[], word(1, 2)])
+def test_the_encoder_is_asked_the_same_whenever_a_flush_comes(more):
+    early, late = new_stream(), new_stream()
+    first = [pause(), *word(0, 3), pause("comma", 0)]
+    for stream in (early, late):
+        stream.feed(first, 0.0)
+    early.flush(0.0)
+    early.feed(more, 0.0)
+    units = encode_all(early)
+    assert units[:4] == [(1, "more"), (3, "more"), (1, "more"), (0, "unknown")]
+    before = encode_all(late)
+    late.flush(1.0)
+    late.feed(more, 1.0)
+    assert before + encode_all(late) == units
 
 
 def test_a_word_is_entered_when_all_of_it_and_the_row_behind_it_are_there():
