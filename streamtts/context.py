@@ -250,14 +250,16 @@ class Context:
             if self._stream is None:
                 self._delivery.cancelled(None)
             return None
-        if not self._released or self._text_over:
+        if not self._released:
             return None
+        if self._text_over:
+            return self._watch_listener(now_s)
         limit = BACKLOG_SYMBOLS if self._begun else FIRST_BACKLOG_SYMBOLS
         if self._delivery.timing.backlog >= limit:
             self._blocked = True
             if self._begun:  # it began in between, and did not see that this waits
                 self._on_progress()
-            return None
+            return self._watch_listener(now_s)
         piece = self._inbox.take()
         if piece is None:
             return self._watch(now_s)
@@ -274,7 +276,7 @@ class Context:
     def _watch(self, now_s: float) -> float | None:
         """All text is worked on: what the clock asks for, or when it will."""
         if self._stream is not None and self._starved_at < self._delivery.timing.fed:
-            return None  # it speaks; `starved` comes
+            return self._watch_listener(now_s)  # it speaks; `starved` comes
         flush_s = self._text_s + self._settings.max_buffer_delay_ms / 1000
         idle_s = max(self._touched_s, self._delivery.last_sent_s) + self._limits.idle_s
         if self._unflushed and now_s >= flush_s:
@@ -285,6 +287,21 @@ class Context:
                 self._end("idle")
             return now_s
         return min(flush_s, idle_s) if self._unflushed else idle_s
+
+    def _watch_listener(self, now_s: float) -> float | None:
+        """It speaks: when to see whether the listener still takes it; one who does not is left."""
+        if self._stream is None:
+            return None
+        moved_s = max(self._text_s, self._delivery.last_sent_s) if self._begun else now_s
+        idle_s = moved_s + self._limits.idle_s
+        if now_s < idle_s:
+            return idle_s
+        self._text_over = True
+        self._inbox.end()
+        self._progress.reason = "idle"
+        self._progress.given_up = True
+        self._engine.cancel(self._stream)
+        return None
 
     def _flush(self) -> None:
         self._unflushed = False

@@ -205,6 +205,9 @@ class Delivery:
             cut = self._mel.cut() if self._mel else None
             if cut is not None:
                 self.emit(cut)
+            if self._progress.given_up and stats is not None:
+                self._finish(stats)
+                return
             sent = self.sent_samples
             generated = self._path.generated if self._path else sent
             played = self._progress.played_samples

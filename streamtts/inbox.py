@@ -166,9 +166,11 @@ class Progress:
         reason: why the text ended.
         first_text_s: when the first text came; None before.
         played_samples: the listener's last word on it.
+        given_up: the listener takes nothing more; what is cut short now is idle, not cancelled.
     """
 
     inbox: Inbox
     reason: str = "end"
     first_text_s: float | None = None
     played_samples: int | None = None
+    given_up: bool = False

@@ -230,7 +230,7 @@ class Service:
             starved_s=engine.starved_s,
             chars=totals["chars"] + sum(context.chars for context in alive),
             capacity=engine.capacity,
-            refused=totals["refused"] + tallies.refused,
+            refused=totals["refused"] + engine.refused,
             expired=tallies.expired,
             step_s=tallies.step_s.snapshot(),
             step_rows=tallies.step_rows.snapshot(),

@@ -405,6 +405,28 @@ def test_an_idle_context_ends_as_done():
     settle(service)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_listener_that_never_plays_gives_its_slot_back(ends):
+    clock = FakeClock()
+    service = fake_service(clock=clock, idle_s=5.0)
+    heard, good = Heard(), Heard()
+    context = service.open(ContextSettings(lead_ms=400), heard)
+    other = service.open(ContextSettings(lead_ms=400), good)
+    for each in (context, other):
+        each.feed(TEXT * 3)
+        if ends:
+            each.end()
+    for _ in range(80):
+        context.playback(0)
+        settle(service)
+        clock.now_s += 0.1
+    assert [end.reason for end in heard.of(Done)] == ["idle"]
+    assert heard.of(Done)[0].samples == heard.samples < 16000
+    assert heard.of(AudioChunk)[-1].flags == FLAG_LAST | FLAG_FADED
+    assert good.samples > 16000 * 2
+    assert service.stats().contexts == 1 - len(good.ends)
+
+
 def test_too_much_text_is_refused_whole():
     service = fake_service(chars_per_context=100)
     heard = Heard()
@@ -517,13 +539,14 @@ def test_who_comes_when_all_is_full_waits_or_is_refused():
     settle(service)
     assert [f.code for f in late.of(Failed)] == ["capacity"]
     assert late.of(Failed)[0].retry_after_ms
+    assert service.stats().refused == 1
     assert speaking.of(AudioChunk)
     assert not waiting.of(AudioChunk)
     with pytest.raises(Overloaded) as refused:
         service.open(FAST, Heard())
     assert refused.value.retry_after_ms
     stats = service.stats()
-    assert (stats.streams, stats.waiting, stats.refused) == (1, 1, 1)
+    assert (stats.streams, stats.waiting, stats.refused) == (1, 1, 2)
     contexts[0].cancel()
     clock.now_s += 1.5
     settle(service)

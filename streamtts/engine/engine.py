@@ -23,7 +23,7 @@ from streamtts.engine.sink import Sink, StreamRequest
 from streamtts.engine.stream import CHUNK_FRAMES, SPARE_FRAMES, Stream
 from streamtts.engine.tallies import Tallies
 from streamtts.engine.turn import Turns
-from streamtts.errors import StreamTTSError
+from streamtts.errors import Overloaded, StreamTTSError
 from streamtts.text.symbols import Symbol
 
 MAX_COMMANDS = 4096
@@ -92,6 +92,8 @@ class Engine:
             cost_clock=cost_clock,
         )
         self.compute_s = 0.0
+        self._refusals = 0  # at submission, before the engine's thread has seen it
+        self._refusals_lock = threading.Lock()
 
     # --- from any thread --------------------------------------------------------------------
 
@@ -135,6 +137,11 @@ class Engine:
         """Streams that wait for a slot."""
         return len(self._roster.waiting)
 
+    @property
+    def refused(self) -> int:
+        """Streams that found no place in the queue."""
+        return self._refusals + self.tallies.refused
+
     def leads_s(self) -> tuple[float, ...]:
         """How far ahead of its listener each stream is that sounds and has text."""
         now_s = self._clock()
@@ -162,7 +169,12 @@ class Engine:
             Overloaded: too many wait already. One that finds the queue full only when the
                 engine's thread comes to it is told so through its sink.
         """
-        self._roster.check_room()
+        try:
+            self._roster.check_room()
+        except Overloaded:
+            with self._refusals_lock:
+                self._refusals += 1
+            raise
         runner = self._runner
         tail_samples = math.ceil(request.tail_s * runner.sample_rate)
         frames = math.ceil((tail_samples + runner.delay_samples) / runner.hop_length)
@@ -262,16 +274,19 @@ class Engine:
             return False
         try:
             events = self._apply_commands()
+            self._turns.land_for_cancels()
             events += self._drop_cancelled()
             events += self._roster.expire()
             events += self._roster.admit()
             moved = self._turns.advance(begun_s)
         except Exception as error:
             _logger.exception("the engine failed; every stream is ended")
+            self._turns.abandon()
             self._fail_all(internal_error(error))
             self._reset()
             moved, events = True, 0
         self.compute_s += self._cost_clock() - begun_s + self._turns.beside_s
+        self._turns.beside_s = 0.0
         return moved or bool(events)
 
     def _apply_commands(self) -> int:
