@@ -74,7 +74,7 @@ class Scheduler:
             streams: those that have a slot.
             now_s: the time.
         """
-        due = [s for s in streams if s.frames_due]
+        due = [s for s in streams if s.frames_due and not s.in_flight]
         if not due:
             return []
         due.sort(key=lambda s: self._order(s, now_s))

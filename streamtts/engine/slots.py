@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +19,8 @@ class SlotTable(Generic[S]):
     """The state of every slot, as one batched state.
 
     The rows of the last `put` are kept as they came: as long as the same rows are asked for
-    again, which is nearly always, nothing is copied.
+    again, which is nearly always, nothing is copied. Two threads may come here at a time, as long
+    as they ask for different rows.
 
     Args:
         zeros: a state with as many rows as there are slots.
@@ -28,6 +30,7 @@ class SlotTable(Generic[S]):
 
     def __init__(self, zeros: S, slots: int, device: torch.device | str = "cpu") -> None:
         self._device = device
+        self._lock = threading.Lock()
         # A copy: tensors of a state may share memory, and rows are written in place here.
         self._table = select(zeros, self._index(range(slots)))
         self._rows: tuple[int, ...] = ()
@@ -35,22 +38,25 @@ class SlotTable(Generic[S]):
 
     def take(self, rows: Sequence[int]) -> S:
         """The state of some slots, in the order given; a batch for one step."""
-        if self._batch is not None and self._rows == tuple(rows):
-            return self._batch
-        self._settle()
-        return select(self._table, self._index(rows))
+        with self._lock:
+            if self._batch is not None and self._rows == tuple(rows):
+                return self._batch
+            self._settle()
+            return select(self._table, self._index(rows))
 
     def put(self, rows: Sequence[int], state: S) -> None:
         """The state of some slots after a step."""
-        if self._rows != tuple(rows):
-            self._settle()
-        self._rows = tuple(rows)
-        self._batch = state
+        with self._lock:
+            if self._rows != tuple(rows):
+                self._settle()
+            self._rows = tuple(rows)
+            self._batch = state
 
     def reset(self, row: int, fresh: S) -> None:
         """Gives a slot to a new stream; `fresh` has one row."""
-        self._settle()
-        write_rows(self._table, self._index([row]), fresh)
+        with self._lock:
+            self._settle()
+            write_rows(self._table, self._index([row]), fresh)
 
     def _index(self, rows: Sequence[int]) -> Tensor:
         return torch.tensor(rows, dtype=torch.int64, device=self._device)

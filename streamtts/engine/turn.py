@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
+from typing import NamedTuple
 
 from streamtts.engine.admission import Admission
 from streamtts.engine.holding import Row
@@ -22,6 +23,14 @@ _FINISHED_AT_ONCE = 2
 _WATCH_S = 0.01  # how often those that did not move are looked at
 
 
+class _Flight(NamedTuple):
+    """A vocoder call on the second thread: for whom, frames of each, and what it will give."""
+
+    streams: list[Stream]
+    frames: int
+    future: futures.Future[tuple[list[Sound], float]]
+
+
 class Turns:
     """Moves the streams that have a slot; only the engine's thread may call this.
 
@@ -30,14 +39,14 @@ class Turns:
         roster: the streams.
         admission: is told what turns take.
         tallies: are filled.
-        beside: full vocoder calls run on a second thread, beside the decoder's step.
+        beside: large vocoder calls run on a second thread, beside the decoder's steps.
         stuck_s: seconds without progress after which a stream is ended.
         is_called: whether another thread has asked for something since the turn began.
         clock: monotonic seconds.
         cost_clock: CPU seconds of the calling thread.
 
     Attributes:
-        beside_s: CPU seconds that the last turn took on the second thread.
+        beside_s: CPU seconds on the second thread that nobody has counted yet.
         steps: decoder steps so far, of the batch.
         stream_steps: decoder steps of all streams together.
     """
@@ -64,8 +73,9 @@ class Turns:
         self._clock = clock
         self._cost_clock = cost_clock
         self._scheduler = Scheduler(BATCH_ROWS, SOUND_FRAMES)
-        self._pool = ThreadPoolExecutor(1, "vocoder") if beside else None
-        self._calls: list[int] = []  # frames of this turn's vocoder calls
+        self._pool = futures.ThreadPoolExecutor(1, "vocoder") if beside else None
+        self._calls: list[int] = []  # frames of the vocoder calls since they were last counted
+        self._flight: _Flight | None = None
         self.beside_s = 0.0
         self._watched_s = 0.0
         self.steps = 0
@@ -73,6 +83,7 @@ class Turns:
 
     def close(self) -> None:
         """Ends the second thread."""
+        self.abandon()
         if self._pool is not None:
             self._pool.shutdown()
 
@@ -92,8 +103,6 @@ class Turns:
         """
         now_s = self._clock()
         active = self._roster.active
-        self._calls.clear()
-        self.beside_s = 0.0
         self._runner.encode_ahead(active)
         batch = self._scheduler.choose(active, now_s)
         self._admission.crowded = self._scheduler.crowded
@@ -111,48 +120,84 @@ class Turns:
         for stream in touched:
             stream.compute_s += share_s
         if not all(self._scheduler.is_at_ease(s, now_s) for s in touched):
-            self._admission.took(self._clock() - now_s, rows, self._calls)
+            calls, self._calls = self._calls, []
+            self._admission.took(self._clock() - now_s, rows, calls)
 
     def _step_and_sound(self, batch: Sequence[Stream], now_s: float) -> list[Stream]:
-        """A decoder step, and the vocoder calls due; returns whose.
-
-        No stream is in both, since who has frames due is not stepped: so a full vocoder call runs
-        on the second thread while this one makes the step.
-        """
-        touched: list[Stream] = []
-        group = self._next_group(now_s, stepping=bool(batch))
-        if batch and self._pool and self._is_large(group):
-            frames = group[0].frames_due
-            call = self._pool.submit(self._sound, [s.slot for s in group], frames)
-            try:
-                self._decode(batch, now_s)
-            finally:
-                sounds, self.beside_s = call.result()
-            self._deliver_all(group, sounds, frames)
-            touched += group
-        elif batch:
+        """Lands the large vocoder call that is done, makes a step and the calls due; for whom."""
+        touched = self.land(wait=False)
+        if batch and self._pool is not None and self._flight is None:
+            group = self._next_group(now_s, stepping=True)
+            if group and self._is_large(group):
+                self._take_off(group)
+        if batch:
             self._decode(batch, now_s)
         while group := self._next_group(now_s, stepping=bool(batch)):
-            if batch and self._pool and self._is_large(group):
-                break  # it runs beside the next step
+            if self._pool is not None and self._is_large(group):
+                if self._flight is not None:
+                    break
+                self._take_off(group)
+                continue
             frames = group[0].frames_due
             sounds, _ = self._sound([s.slot for s in group], frames)
             self._deliver_all(group, sounds, frames)
             touched += group
             if self._is_called():
                 break
+        if not batch and not touched:
+            touched = self.land(wait=True)  # there is nothing else to do
         return touched
+
+    def _take_off(self, group: list[Stream]) -> None:
+        """Hands a vocoder call to the second thread; nobody in it moves until it has landed."""
+        assert self._pool is not None
+        frames = group[0].frames_due
+        for stream in group:
+            stream.in_flight = True
+        future = self._pool.submit(self._sound, [s.slot for s in group], frames)
+        self._flight = _Flight(group, frames, future)
+
+    def land(self, *, wait: bool) -> list[Stream]:
+        """Delivers what the second thread has made.
+
+        Args:
+            wait: for it, if it is not done.
+
+        Returns:
+            for whom; nobody when nothing was under way or it is not done.
+        """
+        flight = self._flight
+        if flight is None or not (wait or flight.future.done()):
+            return []
+        self._flight = None
+        for stream in flight.streams:
+            stream.in_flight = False
+        sounds, cost_s = flight.future.result()
+        self.beside_s += cost_s
+        self._deliver_all(flight.streams, sounds, flight.frames)
+        return flight.streams
+
+    def land_for_cancels(self) -> None:
+        """A stream cannot leave while the second thread works on it: waits for that."""
+        if self._flight is not None and any(s.cancel_requested for s in self._flight.streams):
+            self.land(wait=True)
+
+    def abandon(self) -> None:
+        """Forgets what is under way, once it has ended; for when everything has failed."""
+        if self._flight is not None:
+            futures.wait([self._flight.future])
+            self._flight = None
 
     @staticmethod
     def _is_large(group: Sequence[Stream]) -> bool:
         """Whether a vocoder call is worth handing to the second thread."""
-        return bool(group) and len(group) * group[0].frames_due >= _WORTH_FRAMES
+        return len(group) * group[0].frames_due >= _WORTH_FRAMES
 
     def _next_group(self, now_s: float, *, stepping: bool) -> list[Stream]:
         """Whose frames become sound next.
 
-        Whoever hurries is served at once. Those who have time wait while a few hurry alone, and
-        until a call is full as long as there are steps to make.
+        Whoever hurries is served at once. Those who have time wait until a call is full as long as
+        there are steps to make, and with a single thread while a few hurry alone.
         """
         scheduler = self._scheduler
         group = scheduler.choose_sound(self._roster.active, now_s)
@@ -161,7 +206,9 @@ class Turns:
         if scheduler.hurries(group[0], now_s):
             return [s for s in group if not scheduler.alone or scheduler.hurries(s, now_s)]
         full = len(group) * group[0].frames_due > SOUND_FRAMES // 2
-        return [] if scheduler.alone or (stepping and not full) else group
+        if stepping and not full:
+            return []
+        return [] if scheduler.alone and self._pool is None else group
 
     def _sound(self, slots: Sequence[int], frames: int) -> tuple[list[Sound], float]:
         """A vocoder call, on any thread: what it gives, and the CPU seconds that it took."""
