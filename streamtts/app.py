@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 # How long one thread may hold the interpreter while another waits for it. Each of the engine's many
 # small tensor operations lets go of it, so at Python's usual 5 ms the text of one stream would make
 # the sound of all late.
-_SWITCH_S = 0.00005
+_SWITCH_S = 0.0002
 
 
 def load(config: Config) -> lifecycle.Loaded:

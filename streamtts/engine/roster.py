@@ -13,6 +13,8 @@ from streamtts.engine.stream import Status, Stream
 from streamtts.engine.tallies import Tallies
 from streamtts.errors import Overloaded, StreamTTSError
 
+_SURE = 0.5  # of the deadline: who is likely to miss it is refused at once
+
 _logger = logging.getLogger(__name__)
 _R = TypeVar("_R")
 
@@ -76,7 +78,7 @@ class Roster:
             return 0
         now_s = self._clock()
         wait_s = self._admission.wait_s(ahead + 1, now_s)
-        if ahead >= self._queue or wait_s > self._queue_s:
+        if ahead >= self._queue or wait_s > _SURE * self._queue_s:
             retry_ms = self._admission.retry_after_ms(ahead, now_s)
             raise Overloaded(
                 f"{len(self.active)} streams are being spoken, as many as this machine keeps in"

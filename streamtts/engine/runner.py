@@ -28,7 +28,7 @@ from streamtts.vocoder.vocoder import Vocoder, VocoderState
 DROPPED_FRAMES = 1
 
 _ENCODED_UNITS = 64  # of one call of the encoder at most
-_LOW_ROWS = 12  # with fewer memory rows ahead of some stream, all that like more get more
+_LOW_ROWS = 6  # with fewer memory rows ahead of some stream, all that like more get more
 
 
 class Stepped(NamedTuple):

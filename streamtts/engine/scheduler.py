@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from streamtts.engine.stream import Stream
 
-HURRY_S = 0.2  # a listener with less than this is about to run dry
+HURRY_S = 0.15  # a listener with less than this is about to run dry
 AT_EASE_S = 2.0  # an unbounded stream with more than this gives way to those with a lead
 _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.05
@@ -55,17 +55,20 @@ class Scheduler:
             streams: those that have a slot.
             now_s: the time.
         """
-        able = [s for s in streams if s.can_step and not s.paused and not s.frames_due]
-        hurried = [s for s in able if self.hurries(s, now_s)]
+        moving = [s for s in streams if s.can_step and not s.paused]
+        hasty = [s for s in moving if self.hurries(s, now_s)]
+        hurried = [s for s in hasty if not s.frames_due]
         few = max(_FEW, len(streams) // _FEW_OF)
         self.alone = 0 < len(hurried) <= few
-        self.crowded = sum(s.playout.started for s in hurried) > few
+        self.crowded = sum(s.playout.started for s in hasty) > few
         if self.alone:
             return self._rows(hurried, now_s)
         for half, tick_at_s in enumerate(self._tick_at_s):
             if now_s >= tick_at_s - _EARLY_S:
                 self._tick(streams, half, now_s)
-        return self._rows([s for s in able if s.awake or self.hurries(s, now_s)], now_s)
+        able = [s for s in moving if s.awake and not s.frames_due]
+        able += [s for s in hurried if not s.awake]
+        return self._rows(able, now_s)
 
     def choose_sound(self, streams: Sequence[Stream], now_s: float) -> list[Stream]:
         """Those whose frames the vocoder should take now: equally many of each, or nobody.
@@ -74,7 +77,7 @@ class Scheduler:
             streams: those that have a slot.
             now_s: the time.
         """
-        due = [s for s in streams if s.frames_due and not s.in_flight]
+        due = [s for s in streams if s.frames_pending and not s.in_flight and s.frames_due]
         if not due:
             return []
         due.sort(key=lambda s: self._order(s, now_s))

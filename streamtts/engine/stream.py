@@ -101,6 +101,7 @@ class Stream:
         self.records: list[Step] = []
         self.frames_pending = 0
         self._chunks = 0
+        self._chunk_frames = first_frames  # of the next chunk
         self.starved_told = False
 
     # --- text -------------------------------------------------------------------------------
@@ -264,22 +265,15 @@ class Stream:
         """Frames that the vocoder should take now; the cuts depend on the text alone."""
         if self.left and self._is_flushed(0) and not self.lingers:
             return self.frames_pending
-        if self.frames_pending < SHORT_CHUNK_FRAMES:
-            return 0
-        size = self._chunk_frames()
-        return size if self.frames_pending >= size else 0
-
-    def _chunk_frames(self) -> int:
-        if self._chunks == 0:
-            return self.first_frames
-        frames = CHUNK_FRAMES if self._chunks < SHORT_CHUNKS else LONG_CHUNK_FRAMES
-        return min(frames, self._largest_frames)
+        return self._chunk_frames if self.frames_pending >= self._chunk_frames else 0
 
     def on_chunk(self, frames: int) -> tuple[Step, ...]:
         """Notes that `frames` went to the vocoder; returns the steps that were made meanwhile."""
         self.frames_pending -= frames
         self.ticked_s += frames * self._frame_s
         self._chunks += 1
+        frames = CHUNK_FRAMES if self._chunks < SHORT_CHUNKS else LONG_CHUNK_FRAMES
+        self._chunk_frames = min(frames, self._largest_frames)
         records, self.records = tuple(self.records), []
         return records
 
