@@ -112,6 +112,7 @@ class EngineConfig(_Section, frozen=True, kw_only=True):
         device: where the model runs; auto takes a CUDA device where there is one.
         threads: CPU threads of the model: 2 run the vocoder beside the decoder; 1 is for a single
             core. More are given to single operations, which pays for much larger models only.
+        bfloat16: the vocoder's net multiplies in bfloat16, where the processor is fast at it.
         stuck_s: seconds without progress after which a stream is ended with `stuck`.
     """
 
@@ -120,6 +121,7 @@ class EngineConfig(_Section, frozen=True, kw_only=True):
     queue_s: Seconds = 3.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 2
+    bfloat16: bool = False
     stuck_s: Seconds = 10.0
 
 

@@ -61,6 +61,8 @@ def build(
         voice_id = found[0].id
     voice = load_voice(voice_id, directories)
     device = _device(config.engine.device)
+    if config.engine.bfloat16 and (device.type != "cpu" or not voice.vocoder.use_bfloat16()):
+        _logger.warning("engine.bfloat16: this machine is no faster with it; float32 is used")
     torch.set_num_threads(max(1, config.engine.threads // 2))
     words = load_user_lexicon(Path(config.voice.lexicon)) if config.voice.lexicon else {}
     pronouncer = Pronouncer(load_lexicon(), words)

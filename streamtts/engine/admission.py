@@ -21,8 +21,8 @@ _FORGET_S = 20.0  # and seconds after which it does, busy or not
 _FIRST_PRESSURE = 1.5  # until it has been measured
 _FIRST_S = 0.3  # busy seconds that this guess counts for
 _LONGEST_TURN_S = 0.25  # a longer one says that the machine stood still, and no more
-_DEPARTURES = 64
-_DEPARTURES_S = 30.0
+_REMEMBERED = 64  # admissions,
+_LATELY_S = 10.0  # of so many seconds
 _RETRY_S = (0.25, 30.0)
 
 
@@ -93,7 +93,7 @@ class Admission:
         self._frames_per_s = frames_per_s
         self._slots = slots
         self._clock = clock
-        self._left: deque[float] = deque(maxlen=_DEPARTURES)
+        self._admitted: deque[float] = deque(maxlen=_REMEMBERED)
         self._busy_s = _FIRST_S
         self._ideal_s = _FIRST_S / _FIRST_PRESSURE
         self._measured_s = clock()
@@ -149,16 +149,16 @@ class Admission:
                 high = middle - 1
         return low
 
-    def left(self, now_s: float) -> None:
-        """A stream has given its slot back."""
-        self._left.append(now_s)
+    def admitted(self, now_s: float) -> None:
+        """A stream has got a slot."""
+        self._admitted.append(now_s)
 
     def wait_s(self, position: int, now_s: float) -> float:
-        """How long the one at this place of the queue (1 is next) waits, by what leaves lately.
+        """How long the one at this place of the queue (1 is next) waits, by who got a slot lately.
 
-        Nobody has left for a while: then it may be soon, and 0 is the answer.
+        Nobody has for a while: then it may be soon, and 0 is the answer.
         """
-        lately = [s for s in tuple(self._left) if s >= now_s - _DEPARTURES_S]
+        lately = [s for s in tuple(self._admitted) if s >= now_s - _LATELY_S]
         if len(lately) < 2:
             return 0.0
         return position * max(now_s - lately[0], 1e-3) / len(lately)

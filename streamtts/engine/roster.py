@@ -110,6 +110,7 @@ class Roster:
             stream.progress_s = now_s
             stream.queue_s = now_s - stream.submitted_s
             self._tallies.queue_s.add(stream.queue_s)
+            self._admission.admitted(now_s)
             self.active.append(stream)
             admitted += 1
             try:
@@ -145,7 +146,6 @@ class Roster:
             self.active.remove(stream)
             self._runner.release(stream.slot)
             self._free.append(stream.slot)
-            self._admission.left(self._clock())
         elif stream in self.waiting:
             self.waiting.remove(stream)
         stream.status = Status.OVER

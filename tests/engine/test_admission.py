@@ -99,12 +99,12 @@ def test_the_first_one_always_fits_and_slots_bound_all():
     assert [unmeasured.admits(n) for n in range(4)] == [True, True, True, False]
 
 
-def test_the_wait_follows_from_what_leaves():
+def test_the_wait_follows_from_who_got_a_slot_lately():
     gate = admission()
     assert gate.wait_s(5, 100.0) == 0.0
     assert gate.retry_after_ms(5, 100.0) == 250
     for i in range(20):
-        gate.left(100.0 + 0.5 * i)
+        gate.admitted(100.0 + 0.5 * i)
     assert gate.wait_s(1, 110.0) == pytest.approx(0.5)
     assert gate.wait_s(10, 110.0) == pytest.approx(5.0)
     assert gate.retry_after_ms(9, 110.0) == pytest.approx(5000)
