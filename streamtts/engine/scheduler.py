@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from streamtts.engine.stream import Stream
 
-HURRY_S = 0.15  # a listener with less than this is about to run dry
+HURRY_S = 0.2  # a listener with less than this is about to run dry
 AT_EASE_S = 2.0  # an unbounded stream with more than this gives way to those with a lead
 _LONGEST_TICK_S = 0.2
 _SHORTEST_TICK_S = 0.05

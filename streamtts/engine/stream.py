@@ -18,7 +18,7 @@ from streamtts.text.symbols import EDGES, MARKS, PAUSE, Symbol
 MAX_UNIT_SYMBOLS = 64  # a longer word is taken in pieces, or it would fill the memory
 ROWS_AHEAD = 32  # memory rows made ahead of the position
 MAX_DWELL_STEPS = 160  # on one symbol, whatever the model says
-SPARE_FRAMES = 3  # of the first chunk: time for the second to be made
+SPARE_FRAMES = 5  # of the first chunk: time for the second to be made
 SHORT_CHUNK_FRAMES = 4  # of a vocoder call at least,
 CHUNK_FRAMES = 8  # ordinarily,
 SHORT_CHUNKS = 3  # and after so many chunks as long as pays, where the lead has room for it

@@ -145,8 +145,10 @@ def test_a_call_that_fails_ends_every_stream_and_the_engine_goes_on(caplog):
 
 
 def test_the_second_thread_ends_with_the_engine():
+    before = set(threading.enumerate())
     engine = engine_of(2)
     held, _, _ = under_way(engine, Listener())
+    assert set(threading.enumerate()) - before
     held.go.set()
     engine.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("vocoder")]
+    assert not set(threading.enumerate()) - before
