@@ -20,6 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from streamtts.mqtt.broker import Broker, Inbound, Will
+from streamtts.mqtt.incoming import Incoming
 from streamtts.mqtt.keeping import keep
 from streamtts.mqtt.outgoing import Outbox, Publication, packet_properties
 
@@ -86,7 +87,8 @@ class Session:
         self._outbox = Outbox()
         self._client: paho.Client | None = None
         self._present = False
-        self._again: set[int] = set()  # numbers of messages that the broker marks so
+        self._begun = False
+        self._incoming = Incoming()
         self._v5 = broker.version == "5"
 
     # --- what its user calls, on the loop
@@ -145,12 +147,11 @@ class Session:
     # --- a connection
 
     async def _connection(self) -> None:
-        if self._fresh and not self._v5:  # 3.1.1 forgets a session only by a clean one
+        if self._fresh:  # apart: Mosquitto 2.0 saves no session that began clean
             async with self._connect(clean=True):
                 pass
             self._fresh = False
-        async with self._connect(clean=self._fresh) as client:
-            self._fresh = False
+        async with self._connect(clean=False) as client:
             if client._client.socket() is None:  # lost so soon that aiomqtt has missed it
                 raise aiomqtt.MqttError("the connection was lost at once")
             try:
@@ -177,11 +178,11 @@ class Session:
         if self._v5:
             properties = packet_properties(
                 PacketTypes.CONNECT,
-                SessionExpiryInterval=broker.session_s,
+                SessionExpiryInterval=0 if clean else broker.session_s,
                 ReceiveMaximum=self._receive_maximum,
                 MaximumPacketSize=MAX_PACKET_BYTES,
             )
-        self._again.clear()
+        self._incoming.connect()
         will = self._will and aiomqtt.Will(self._will.topic, self._will.payload, 1, True)
         client = aiomqtt.Client(
             broker.host,
@@ -201,10 +202,11 @@ class Session:
             tls_context=broker.tls,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
-        self._hook(client._client)
+        self._hook(client)
         return client
 
-    def _hook(self, wrapped: paho.Client) -> None:
+    def _hook(self, made: aiomqtt.Client) -> None:
+        wrapped, queue = made._client, made._queue
         wrapped.manual_ack_set(True)
         wrapped.suppress_exceptions = True  # a topic that is no UTF-8 is logged and skipped
         inner: Any = wrapped.on_connect
@@ -227,8 +229,10 @@ class Session:
             self._subscribed(mid)
 
         def on_message(client: Any, data: Any, message: paho.MQTTMessage) -> None:
+            if not message.qos and queue.qsize() >= _QUEUE_SLACK:
+                return  # the other places are for those that must not be lost
             if message.dup:
-                self._again.add(message.mid)
+                self._incoming.mark(message.mid)
             inner_message(client, data, message)
 
         wrapped.on_connect, wrapped.on_message = on_connect, on_message
@@ -238,6 +242,11 @@ class Session:
     def _begin(self, wrapped: paho.Client) -> None:
         self.connected, self._client = True, wrapped
         logger.info("connected session=%s known=%s", self.identifier, self._present)
+        if not self._present:
+            self._incoming.forget()
+            if self._begun:
+                logger.warning("the broker has forgotten session=%s", self.identifier)
+        self._begun = True
         filters = self._filters.items()
         self._unconfirmed = {wrapped.subscribe(name, qos)[1] for name, qos in filters}
         for publication in self._outbox.again():
@@ -257,13 +266,7 @@ class Session:
         self._on_down()
 
     def _send(self, client: paho.Client, publication: Publication) -> bool:
-        properties = None
-        if self._v5 and (publication.expiry_s or publication.correlation is not None):
-            properties = packet_properties(
-                PacketTypes.PUBLISH,
-                MessageExpiryInterval=publication.expiry_s,
-                CorrelationData=publication.correlation,
-            )
+        properties = publication.properties() if self._v5 else None
         info = client.publish(
             publication.topic, publication.payload, publication.qos, publication.retain, properties
         )
@@ -273,17 +276,11 @@ class Session:
         return info.rc == paho.MQTT_ERR_SUCCESS
 
     def _take(self, message: aiomqtt.Message, wrapped: paho.Client) -> None:
-        properties = message.properties
-        inbound = Inbound(
-            topic=message.topic.value,
-            payload=bytes(message.payload),
-            retained=bool(message.retain),
-            again=message.mid in self._again,
-            response_topic=getattr(properties, "ResponseTopic", None),
-            correlation=getattr(properties, "CorrelationData", None),
-            acknowledge=lambda: self._client is wrapped and wrapped.ack(message.mid, message.qos),
+        inbound = self._incoming.read(
+            message, lambda: self._client is wrapped and wrapped.ack(message.mid, message.qos)
         )
-        self._again.discard(message.mid)
+        if inbound is None:
+            return
         try:
             self._on_message(inbound)
         except Exception:

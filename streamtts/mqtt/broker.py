@@ -39,6 +39,7 @@ class Inbound:
     """A message from the broker.
 
     Attributes:
+        number: the session's own; the same when the message comes again.
         retained: it is old news, told because we have just subscribed.
         again: it may have been delivered before.
         response_topic: where the answer is wanted (MQTT 5).
@@ -47,6 +48,7 @@ class Inbound:
 
     topic: str
     payload: bytes
+    number: int
     retained: bool
     again: bool
     response_topic: str | None

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from streamtts import events
 from streamtts.errors import BadField, RequestError, TextTooLong
-from streamtts.mqtt.actions import Delivery, Receipt, Request
+from streamtts.mqtt.actions import Delivery, Request
+from streamtts.mqtt.broker import Inbound
 from streamtts.mqtt.native import AUDIO_EXPIRY_S, Publish
 from streamtts.mqtt.topics import check_name
 from streamtts.protocol import hermes
@@ -19,7 +20,7 @@ from streamtts.protocol.parts import VoiceInfo
 
 MAX_WAV_BYTES = 16_777_216
 FRAME_MS = 40
-_NAMED = 256  # requests without an id of their own whose names are kept
+_NAMED = 1000  # requests without an id of their own whose names are kept
 
 logger = logging.getLogger(__name__)
 
@@ -55,31 +56,27 @@ class Hermes:
         self._publish = publish
         self._streaming_sites = frozenset(streaming_sites)
         self._numbers = itertools.count(1)
-        self._names: OrderedDict[str, str] = OrderedDict()
+        self._names: OrderedDict[tuple[str, int, str], str] = OrderedDict()
 
     def request(
         self,
-        payload: bytes,
-        receipt: Receipt,
+        inbound: Inbound,
         session: str,
         *,
-        again: bool,
         voices: Sequence[VoiceInfo],
         max_chars: int,
     ) -> Request | None:
         """Reads a request; None when it was refused, and that was told.
 
         Args:
-            payload: of `hermes/tts/say`.
-            receipt: of its message.
+            inbound: of `hermes/tts/say`.
             session: that it came through.
-            again: the broker has delivered it before.
             voices: to choose from by language.
             max_chars: code points that are taken at once.
         """
         say = None
         try:
-            say = hermes.read_say(payload)
+            say = hermes.read_say(inbound.payload)
             check_name("siteId", say.site_id)
             if not say.text:
                 raise BadField("text: is empty")
@@ -87,7 +84,7 @@ class Hermes:
                 raise TextTooLong(f"text: {len(say.text)} characters are more than {max_chars}")
         except RequestError as error:
             logger.warning("refused hermes say: %s", error)
-            receipt.ack()
+            inbound.ack()
             self._publish(hermes.ERROR, hermes.error(str(error), "say", say), qos=1)
             if say is not None:
                 self._publish(hermes.SAY_FINISHED, hermes.say_finished(say), qos=1)
@@ -99,26 +96,28 @@ class Hermes:
             settings["voice"] = voice
         return Request(
             site=say.site_id,
-            id=self._name(say, payload, again=again),
+            id=self._name(say, inbound, session),
             text=say.text,
             settings=settings,
-            receipt=receipt,
+            receipt=inbound,
             session=session,
             delivery=Delivery.AWAITED if streams else Delivery.WHOLE,
             extra=Playback(say),
         )
 
-    def _name(self, say: hermes.Say, payload: bytes, *, again: bool) -> str:
+    def _name(self, say: hermes.Say, inbound: Inbound, session: str) -> str:
         """Its id; one without an id gets a name that it keeps when it is delivered again."""
         try:
             return check_name("id", say.id)
         except BadField:
-            digest = hashlib.sha256(payload).hexdigest()[:16]
-        if not again or digest not in self._names:
-            self._names[digest] = f"{digest}-{next(self._numbers)}"
+            digest = hashlib.sha256(inbound.payload).hexdigest()[:16]
+        key = (session, inbound.number, digest)
+        if not inbound.again or key not in self._names:
+            self._names[key] = f"{digest}-{next(self._numbers)}"
+            self._names.move_to_end(key)
             if len(self._names) > _NAMED:
                 self._names.popitem(last=False)
-        return self._names[digest]
+        return self._names[key]
 
     # --- as a dialect
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import NamedTuple
 
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 MAX_UNCONFIRMED = 10_000
@@ -22,6 +23,16 @@ class Publication(NamedTuple):
     retain: bool
     expiry_s: int | None
     correlation: bytes | None
+
+    def properties(self) -> Properties | None:
+        """What MQTT 5 says of it."""
+        if not self.expiry_s and self.correlation is None:
+            return None
+        return packet_properties(
+            PacketTypes.PUBLISH,
+            MessageExpiryInterval=self.expiry_s,
+            CorrelationData=self.correlation,
+        )
 
 
 class Outbox:

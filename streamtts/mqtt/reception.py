@@ -59,10 +59,8 @@ class Reception:
             return
         if inbound.topic == hermes.SAY:
             request = self._hermes.request(
-                inbound.payload,
                 inbound,
                 session,
-                again=inbound.again,
                 voices=self._backend.voices,
                 max_chars=self._backend.max_chars,
             )
@@ -138,10 +136,10 @@ class Reception:
             return
         if place.site == topics.STATUS:
             self._fleet.heard(place.verb, inbound.payload)
+        elif inbound.retained:  # it would come with every reconnect
+            logger.warning("a retained message is ignored: %s", shown(inbound.topic))
         elif place.verb == topics.TEXT and place.id is not None:
             self._on_text(place.site, place.id, inbound.payload)
-        elif inbound.retained:
-            logger.warning("a retained message is ignored: %s", shown(inbound.topic))
         else:
             self._on_device(self._topics.check_site(place.site), place.verb, inbound.payload)
 

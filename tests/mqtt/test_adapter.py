@@ -162,6 +162,139 @@ def test_it_comes_back_after_a_restart_and_nothing_of_qos_1_is_lost(
     asyncio.run(main())
 
 
+@VERSIONS
+def test_a_session_that_began_fresh_outlives_a_restart_of_the_broker(
+    own_broker: Mosquitto, device: MakeDevice, version: str
+) -> None:
+    async def main() -> None:
+        kept = Kept(own_broker.port, "young", version, fresh=True)
+        kept.session.subscribe("young/in")
+        async with kept.running():
+            pass
+        own_broker.stop()
+        own_broker.start()
+        sender = device(own_broker.port, "young/in")
+        sender.say("young/in", b"meanwhile")
+        await asyncio.to_thread(sender.wait, lambda got: got)
+        async with kept.running():
+            await until(lambda: kept.got)
+            assert kept.ups == [False, True]
+            assert kept.payloads() == [b"meanwhile"]
+
+    asyncio.run(main())
+
+
+@VERSIONS
+def test_an_acknowledgement_that_is_lost_brings_nothing_twice(
+    own_broker: Mosquitto, device: MakeDevice, version: str
+) -> None:
+    async def main() -> None:
+        kept = Kept(own_broker.port, "once", version, jitter=float)
+        kept.session.subscribe("once/x")
+        async with kept.running() as session:
+            sender = device(own_broker.port, "once/nothing", v5=version == "5")
+            sender.say("once/x", b"acknowledged")
+            sender.say("once/x", b"waits")
+            await until(lambda: len(kept.got) == 2)
+            own_broker.stop()
+            kept.got[0].ack()  # does not get there
+            await until(lambda: kept.downs == 1)
+            own_broker.start()
+            await until(lambda: session.ready)
+            await until(lambda: len(kept.got) == 3)
+            kept.got[2].ack()
+            sender.say("once/x", b"acknowledged")  # another one of the same words
+            await until(lambda: len(kept.got) == 4)
+            kept.got[3].ack()
+        assert kept.ups == [False, True]
+        assert kept.payloads() == [b"acknowledged", b"waits", b"waits", b"acknowledged"]
+        assert [inbound.again for inbound in kept.got] == [False, False, True, False]
+        async with kept.running():  # nothing is owed any more
+            sender.say("once/x", b"end")
+            await until(lambda: len(kept.got) > 4)
+            assert kept.payloads()[4:] == [b"end"]
+
+    asyncio.run(main())
+
+
+@VERSIONS
+def test_a_session_that_began_fresh_outlives_a_crash_of_a_broker_that_saves_each_change(
+    tmp_path: Path, device: MakeDevice, version: str
+) -> None:
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    options = "allow_anonymous true\nautosave_on_changes true\nautosave_interval 1"
+    crashing = Mosquitto(tmp_path, options)
+    crashing.start()
+
+    async def main() -> None:
+        kept = Kept(crashing.port, "tough", version, fresh=True)
+        kept.session.subscribe("tough/in")
+        async with kept.running():
+            pass
+        sender = device(crashing.port, "tough/nothing")
+        sender.say("tough/in", b"meanwhile")
+        await until(lambda: b"meanwhile" in (tmp_path / "mosquitto.db").read_bytes())
+        assert crashing._process is not None
+        crashing._process.kill()
+        crashing.stop()
+        crashing.start()
+        async with kept.running():
+            await until(lambda: kept.got)
+            assert kept.ups == [False, True]
+            assert kept.payloads() == [b"meanwhile"]
+
+    try:
+        asyncio.run(main())
+    finally:
+        crashing.stop()
+
+
+def test_a_session_that_the_broker_has_forgotten_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    forgetful = Mosquitto(tmp_path)
+    forgetful.start()
+
+    async def main() -> None:
+        kept = Kept(forgetful.port, "lost")
+        async with kept.running():
+            pass
+        assert "has forgotten" not in caplog.text
+        forgetful.stop()
+        (tmp_path / "mosquitto.db").unlink()
+        forgetful.start()
+        async with kept.running():
+            assert kept.ups == [False, False]
+
+    try:
+        asyncio.run(main())
+    finally:
+        forgetful.stop()
+    assert "the broker has forgotten session=lost" in caplog.text
+
+
+def test_what_may_be_lost_takes_no_place_from_what_may_not(
+    broker: Mosquitto, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamtts.mqtt.adapter._QUEUE_SLACK", 0)
+    sender = device(broker.port, "places/nothing")
+
+    async def main() -> None:
+        kept = Kept(broker.port, "places")
+        kept.session.subscribe("places/x")
+        async with kept.running():
+            sender.say("places/x", b"of qos 0", qos=0)
+            for number in range(20):
+                sender.say("places/x", number)
+            await until(lambda: len(kept.got) == 20)
+            assert kept.payloads() == [str(number).encode() for number in range(20)]
+
+    asyncio.run(main())
+
+
 def test_properties_of_mqtt_5(broker: Mosquitto, device: MakeDevice) -> None:
     listener = device(broker.port, "props/out")
 

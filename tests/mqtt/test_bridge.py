@@ -182,6 +182,23 @@ def test_a_retained_request_is_not_spoken_at_every_reconnect(
     assert kitchen.events("old") == []
 
 
+def test_a_retained_piece_of_text_is_not_spoken_at_every_reconnect(
+    broker: Mosquitto, device: MakeDevice, caplog: pytest.LogCaptureFixture
+) -> None:
+    kitchen = device(broker.port, "stale/kitchen/#")
+    kitchen.say("stale/kitchen/text/a", {"delta": "Boo "}, retain=True)
+
+    async def main() -> None:
+        async with bridge(broker.port, prefix="stale"):
+            kitchen.say("stale/kitchen/say", {"id": "a", "stream": True})
+            await until(lambda: "a retained message is ignored" in caplog.text)
+            kitchen.say("stale/kitchen/text/a", {"delta": "Hello", "end": True}, retain=True)
+            done = await asyncio.to_thread(kitchen.event, "a", "done")
+            assert done["chars"] == 5
+
+    asyncio.run(main())
+
+
 def test_a_request_without_a_slot_waits_with_the_broker(
     broker: Mosquitto, device: MakeDevice
 ) -> None:

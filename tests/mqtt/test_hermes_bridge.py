@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.bridges import bridge, until
-from support.fake_service import CHUNK_SAMPLES
+from support.fake_door import FakeDoor
+from support.fake_service import CHUNK_SAMPLES, FakeService
 from support.mosquitto import Device, Got, Mosquitto
+
+from streamtts.mqtt.backend import LocalBackend
 
 MakeDevice = Callable[..., Device]
 
@@ -137,6 +140,37 @@ def test_requests_without_an_id_are_spoken_each_time(broker: Mosquitto, device: 
             )
 
     asyncio.run(main())
+
+
+def test_requests_without_an_id_are_spoken_once_over_a_restart_of_the_broker(
+    own_broker: Mosquitto, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamtts.mqtt.keeping.FIRST_BACKOFF_S", 0.2)
+    monkeypatch.setattr("streamtts.mqtt.turn.GRACE_S", 0.0)
+    service = FakeService()
+    same = {"text": "Again", "siteId": "yard"}
+    long = {"text": "word " * 400, "siteId": "yard", "id": "long"}
+
+    async def main() -> None:
+        backend = LocalBackend(FakeDoor(service), 20_000)
+        async with bridge(own_broker.port, backend, prefix="h8", hermes=True) as running:
+            yard = device(own_broker.port, "hermes/tts/sayFinished")
+            for say in (long, same, same):
+                yard.say("hermes/tts/say", say)
+            await until(lambda: running.sites.waiting == 2)
+            own_broker.stop()
+            await until(lambda: not running.connected)
+            own_broker.start()
+            await until(lambda: running.connected)
+            yard.say("h8/yard/cancel", {"id": "long"})
+            await until(lambda: running.sites.idle)
+        async with bridge(own_broker.port, backend, prefix="h8", hermes=True):  # nothing is owed
+            yard.say("hermes/tts/say", {"text": "The end", "siteId": "yard", "id": "end"})
+            await until(lambda: len(service.contexts) > 3)
+
+    asyncio.run(main())
+    texts = [context.text for context in service.contexts]
+    assert texts == [long["text"], "Again", "Again", "The end"]
 
 
 def test_a_native_cancel_stops_a_hermes_site(broker: Mosquitto, device: MakeDevice) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from support.bridges import bridge, until
@@ -74,6 +77,61 @@ def test_requests_made_while_the_bridge_is_away_are_spoken_when_it_is_back(
         assert back.events("a").count("accepted") == 1
 
     asyncio.run(main())
+
+
+@contextlib.contextmanager
+def elsewhere(folder: Path) -> Iterator[Mosquitto]:
+    """The broker of a folder on another port, where its bridge does not find it."""
+    config = folder / "mosquitto.conf"
+    text = config.read_text()
+    moved = Mosquitto(folder)
+    moved.start()
+    try:
+        yield moved
+    finally:
+        moved.stop()
+        config.write_text(text)
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_what_is_sent_while_the_bridge_is_away_reaches_it_once(
+    own_broker: Mosquitto,
+    device: MakeDevice,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    version: str,
+) -> None:
+    caplog.set_level(logging.INFO)
+    service = FakeService()
+    cut = "cut site='kitchen' id='long' reason=cancel"
+
+    async def main() -> None:
+        backend = LocalBackend(FakeDoor(service), 20_000)
+        async with bridge(own_broker.port, backend, prefix="gap", version=version) as running:
+            house = device(own_broker.port, "gap/#", v5=version == "5")
+            house.say("gap/kitchen/say", {"id": "long", "text": "word " * 1000})
+            house.say("gap/hall/say", {"id": "open", "stream": True})
+            await asyncio.to_thread(house.event, "long", "started")
+            await asyncio.to_thread(house.event, "open", "accepted")
+            own_broker.stop()
+            await until(lambda: not running.connected)
+            with elsewhere(tmp_path) as moved:
+                other = device(moved.port, "gap/#", v5=version == "5")
+                other.say("gap/hall/text/open", {"delta": "Still "})
+                other.say("gap/hall/text/open", {"delta": "Still "})
+                other.say("gap/hall/text/open", {"delta": "here.", "end": True})
+                other.say("gap/kitchen/cancel", {"id": "long"})
+                await asyncio.to_thread(
+                    other.wait, lambda got: got and got[-1].topic == "gap/kitchen/cancel"
+                )
+            assert cut not in caplog.text
+            own_broker.start()
+            await until(lambda: running.sites.idle)  # by itself "long" would go on for 40 s
+
+    asyncio.run(main())
+    assert "session=gap-one-control known=True" in caplog.text
+    assert caplog.text.count(cut) == 1
+    assert [context.text for context in service.contexts] == ["word " * 1000, "Still Still here."]
 
 
 def test_what_has_not_begun_outlives_a_drain(own_broker: Mosquitto, device: MakeDevice) -> None:
