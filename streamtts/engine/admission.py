@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-TARGET_LOAD = 0.72  # of the engine's thread; first chunks, which go alone, need the rest
+TARGET_LOAD = 0.76  # of the engine's thread; first chunks, which go alone, need the rest
 _MEMORY_S = 1.0  # busy seconds after which a measurement counts a third
 _FORGET_S = 20.0  # and seconds after which it does, busy or not
 _FIRST_PRESSURE = 1.5  # until it has been measured
