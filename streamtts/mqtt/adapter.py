@@ -21,7 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from streamtts.mqtt.broker import Broker, Inbound, Will
 from streamtts.mqtt.incoming import Incoming
-from streamtts.mqtt.keeping import keep
+from streamtts.mqtt.keeping import check_cancelled, keep
 from streamtts.mqtt.outgoing import Outbox, Publication, packet_properties
 
 KEEPALIVE_S, CONNECT_TIMEOUT_S = 20, 10.0
@@ -166,6 +166,7 @@ class Session:
         client = self._make_client(clean=clean)
         try:
             async with client:
+                check_cancelled()
                 yield client
         finally:
             with contextlib.suppress(OSError, ValueError):

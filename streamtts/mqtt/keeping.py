@@ -32,8 +32,20 @@ async def keep(
             await work()
         except Exception as error:
             report(error, attempt > 0)
+        check_cancelled()
         if not lasting:
             return
         attempt = 1 if loop.time() - began_s > STABLE_S else attempt + 1
         backoff_s = min(LAST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(attempt - 1, 10))
         await asyncio.sleep(backoff_s * (0.5 + jitter() / 2))
+
+
+def check_cancelled() -> None:
+    """To be called after what may swallow a cancellation, as `asyncio.wait_for` of 3.11 does.
+
+    Raises:
+        asyncio.CancelledError: this task has been cancelled.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 from support.bridges import until
-from support.mosquitto import MOSQUITTO, Device, Mosquitto
+from support.mosquitto import GUARD_S, MOSQUITTO, Device, Mosquitto
 
 from streamtts.mqtt.adapter import Session
 from streamtts.mqtt.broker import Broker, Inbound, Will
+from streamtts.mqtt.keeping import keep
 
 MakeDevice = Callable[..., Device]
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -452,3 +454,47 @@ def test_nobody_there_is_one_clear_line(caplog: pytest.LogCaptureFixture) -> Non
 
     asyncio.run(main())
     assert "broker 127.0.0.1:1 session=x: [Errno 111] Connection refused" in caplog.text
+
+
+def test_a_cancellation_that_the_library_swallows_ends_it_all_the_same(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter = aiomqtt.Client.__aenter__
+
+    async def swallow(client: aiomqtt.Client) -> aiomqtt.Client:
+        task = asyncio.current_task()
+        assert task is not None
+        await enter(client)
+        task.cancel()  # in the moment in which the broker says yes
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return client
+
+    monkeypatch.setattr(aiomqtt.Client, "__aenter__", swallow)
+
+    async def main() -> None:
+        kept = Kept(broker.port, "swallowed")
+        task = asyncio.create_task(kept.session.run())
+        done, _ = await asyncio.wait([task], timeout=GUARD_S)
+        assert done
+        assert task.cancelled()
+        assert kept.ups == []
+
+    asyncio.run(main())
+
+
+def test_what_is_kept_up_ends_when_its_work_swallows_the_cancellation() -> None:
+    async def work() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        kept = keep(work, lambda error, again: None, lasting=True, jitter=float)
+        task = asyncio.create_task(kept)
+        await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=GUARD_S)
+        assert done
+        assert task.cancelled()
+
+    asyncio.run(main())
