@@ -58,7 +58,10 @@ def test_one_wav_then_finished(broker: Mosquitto, device: MakeDevice) -> None:
     asyncio.run(main())
 
 
-def test_no_word_from_the_speaker_counts_as_finished(broker: Mosquitto, device: MakeDevice) -> None:
+def test_no_word_from_the_speaker_counts_as_finished(
+    broker: Mosquitto, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamtts.mqtt.turn.GRACE_S", 0.1)
     den = device(broker.port, "hermes/#")
 
     async def main() -> None:
