@@ -464,7 +464,7 @@ def test_a_burst_is_refused_by_the_engine_itself():
 
 def test_who_waits_too_long_is_told_when_to_come_back():
     clock = FakeClock()
-    engine = fake_engine(fake_runner(slots=1), clock=clock)
+    engine = fake_engine(fake_runner(slots=1), clock=clock, queue_s=3.0)
     engine.submit(REQUEST, Listener())
     late = Listener()
     engine.submit(REQUEST, late)

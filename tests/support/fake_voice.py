@@ -68,10 +68,11 @@ def fake_engine(
     *,
     clock: Callable[[], float] | None = None,
     queue: int = 4,
+    queue_s: float = 60.0,
     stuck_s: float = 10.0,
 ) -> Engine:
-    """An engine that is stepped by hand."""
-    config = EngineConfig(queue=queue, stuck_s=stuck_s)
+    """An engine that is stepped by hand; nobody's wait ends because the machine is slow."""
+    config = EngineConfig(queue=queue, queue_s=queue_s, stuck_s=stuck_s)
     return Engine(runner or fake_runner(), config, clock=clock or FakeClock())
 
 
