@@ -251,6 +251,7 @@ class Engine:
     def run(self) -> None:
         """Measures the model, then steps until `close`, and sleeps while nothing can move."""
         self._admission.costs = self._runner.measure()
+        self._turns.begin()
         while not self._commands.stopped:
             if not self.step():
                 self._commands.sleep(self._nap_s())

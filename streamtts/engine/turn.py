@@ -81,6 +81,11 @@ class Turns:
         self.steps = 0
         self.stream_steps = 0
 
+    def begin(self) -> None:
+        """Starts the second thread now, and not with the first large call."""
+        if self._pool is not None:
+            self._pool.submit(int).result()
+
     def close(self) -> None:
         """Ends the second thread."""
         self.abandon()
